@@ -1,0 +1,1 @@
+"""TSRNet: action recognition and localisation in untrimmed videos from video-level labels."""

@@ -1,0 +1,79 @@
+"""Batches: features, mask and labels travel together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One video: its id, features (time, d) float32 and labels (classes,) 0 or 1."""
+
+    id: str
+    features: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class VideoBatch:
+    """Videos padded to the longest.
+
+    `features` (batch, time, d), `mask` (batch, time) True where real, `labels` (batch, classes).
+    """
+
+    ids: tuple[str, ...]
+    features: Tensor
+    mask: Tensor
+    labels: Tensor
+
+    @classmethod
+    def collate(cls, samples: Sequence[Sample]) -> VideoBatch:
+        lengths = torch.tensor([len(sample.features) for sample in samples])
+        features = torch.nn.utils.rnn.pad_sequence([s.features for s in samples], batch_first=True)
+        return cls(
+            ids=tuple(sample.id for sample in samples),
+            features=features,
+            mask=torch.arange(features.shape[1]) < lengths.unsqueeze(1),
+            labels=torch.stack([sample.labels for sample in samples]),
+        )
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> VideoBatch:
+        return VideoBatch(
+            self.ids,
+            self.features.to(device, non_blocking=non_blocking),
+            self.mask.to(device, non_blocking=non_blocking),
+            self.labels.to(device, non_blocking=non_blocking),
+        )
+
+
+@dataclass(frozen=True)
+class TrainingBatch:
+    """Videos to learn from and, for some of them, a trimmed clip of the same class (D11).
+
+    `paired` (pairs,) are the rows of `videos` that the rows of `trimmed` belong to.
+    """
+
+    videos: VideoBatch
+    trimmed: VideoBatch | None
+    paired: Tensor
+
+    @classmethod
+    def collate(cls, samples: Sequence[tuple[Sample, Sample | None]]) -> TrainingBatch:
+        paired = [row for row, (_, clip) in enumerate(samples) if clip is not None]
+        clips = [clip for _, clip in samples if clip is not None]
+        return cls(
+            VideoBatch.collate([video for video, _ in samples]),
+            VideoBatch.collate(clips) if clips else None,
+            torch.tensor(paired, dtype=torch.long),
+        )
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> TrainingBatch:
+        return TrainingBatch(
+            self.videos.to(device, non_blocking),
+            self.trimmed.to(device, non_blocking) if self.trimmed is not None else None,
+            self.paired.to(device, non_blocking=non_blocking),
+        )

@@ -1,0 +1,85 @@
+"""The LightningDataModule of every dataset: records and features in, batches out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pytorch_lightning as pl
+from torch.utils.data import DataLoader
+
+from tsrnet.datasets.batch import Sample, TrainingBatch, VideoBatch
+from tsrnet.datasets.pairing import BatchStream, FeatureDataset, PairedVideos
+from tsrnet.datasets.records import Collection, LabelledVideo
+from tsrnet.features.store import FeatureStore
+
+
+class VideoDataModule(pl.LightningDataModule):
+    """Batches of one stream of a dataset, with a trimmed companion or without.
+
+    Args:
+        collection: the dataset; only ids and video-level labels of it reach training.
+        store: its features.
+        stream: "rgb" or "flow".
+        batch_size, num_steps, seed: of the training.
+        trimmed: the companion whose clips are paired with the videos.
+        counterpart: class of this dataset -> class of the companion.
+        num_workers: processes that load features.
+    """
+
+    def __init__(
+        self,
+        collection: Collection,
+        store: FeatureStore,
+        *,
+        stream: str,
+        batch_size: int,
+        num_steps: int,
+        seed: int,
+        trimmed: VideoDataModule | None = None,
+        counterpart: Mapping[str, str] | None = None,
+        num_workers: int = 0,
+    ) -> None:
+        super().__init__()
+        self.collection, self.stream = collection, stream
+        self._store = store
+        self._batch_size, self._num_steps, self._seed = batch_size, num_steps, seed
+        self._trimmed, self._counterpart = trimmed, dict(counterpart or {})
+        self._num_workers = num_workers
+
+    @property
+    def training_set(self) -> FeatureDataset:
+        return self._features([record.without_segments() for record in self.collection.train])
+
+    def train_dataloader(self) -> DataLoader[tuple[Sample, Sample | None]]:
+        videos = self.training_set
+        paired = PairedVideos(
+            videos,
+            self._trimmed.training_set if self._trimmed else None,
+            counterpart=self._counterpart,
+            seed=self._seed,
+        )
+        stream = BatchStream(
+            len(videos),
+            batch_size=self._batch_size,
+            num_steps=self._num_steps,
+            seed=self._seed,
+            start_step=self.trainer.global_step if self.trainer else 0,
+        )
+        return DataLoader(
+            paired,
+            batch_sampler=stream,  # type: ignore[arg-type]  # it yields draws, not indices
+            collate_fn=TrainingBatch.collate,
+            num_workers=self._num_workers,
+        )
+
+    def test_dataloader(self) -> DataLoader[Sample]:
+        videos = [record.without_segments() for record in self.collection.test]
+        return DataLoader(
+            self._features(videos),
+            batch_size=self._batch_size,
+            collate_fn=VideoBatch.collate,
+            num_workers=self._num_workers,
+        )
+
+    def _features(self, videos: Sequence[LabelledVideo]) -> FeatureDataset:
+        return FeatureDataset(videos, self.collection.classes, self._store, self.stream)

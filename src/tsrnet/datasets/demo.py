@@ -1,0 +1,251 @@
+"""The demo dataset: an articulated figure filmed in trimmed clips and untrimmed videos.
+
+Everything follows from `seed`: the script of each video (which act when), its looks, its pixels.
+The result on disk is what a real dataset looks like: H.264 files and annotation files in
+ActivityNet's layout, read back by the same code as any other dataset.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from tsrnet.datasets import figure, scene
+from tsrnet.files import atomic_path
+from tsrnet.progress import track
+from tsrnet.video.writer import write_video
+
+FORMAT = 1
+"""Part of the folder's name: raise it when the same seed gives other videos."""
+
+FRAME_RATE_HZ = 30
+ACTIONS = ("Wave", "JumpingJack", "Squat", "SideKick", "CircleOutward", "CircleInward")
+"""The two circles pass through the same poses in opposite order: only motion tells them apart."""
+DISTRACTORS = ("idle", "walk", "hand_up", "stretch", "lean")
+_BLEND_S = 0.25
+
+
+@dataclass(frozen=True)
+class Act:
+    """One thing the figure does: an action or a distractor, in seconds of the video."""
+
+    name: str
+    start_s: float
+    end_s: float
+    cycles_per_s: float
+    side: int  # 0 left, 1 right
+    walk: float = 0.0  # distance walked, in fractions of the frame's width
+
+
+@dataclass(frozen=True)
+class Script:
+    """All that decides a video's pixels except its size."""
+
+    id: str
+    subset: str  # "training" or "testing"
+    acts: tuple[Act, ...]
+    trimmed: bool
+    rng_key: tuple[int, ...]
+
+    @property
+    def duration_s(self) -> float:
+        return self.acts[-1].end_s
+
+    @property
+    def actions(self) -> list[Act]:
+        return [act for act in self.acts if act.name in ACTIONS]
+
+
+def _set_side(pose: npt.NDArray[np.float64], joint: str, side: int, angle: float) -> None:
+    pose[figure.JOINT_ANGLES.index(f"{joint}_{'lr'[side]}")] = angle
+
+
+def pose_of(act: Act, time_s: float) -> tuple[npt.NDArray[np.float64], float]:
+    """Pose (8 angles, radians; see `figure.JOINT_ANGLES`) and lift of an act at a time."""
+    phase = 2 * np.pi * act.cycles_per_s * (time_s - act.start_s)
+    swing = 0.5 - 0.5 * np.cos(phase)  # 0 to 1 and back, once a cycle
+    sway = 0.04 * np.sin(1.3 * time_s)
+    pose = np.array([0.15, 0.1, 0.15, 0.1, 0.06, 0.0, 0.06, 0.0]) + sway
+    lift = 0.0
+    both = (0, 1)
+    if act.name == "Wave":
+        _set_side(pose, "shoulder", act.side, 2.2)
+        _set_side(pose, "elbow", act.side, 0.5 + 0.8 * np.sin(phase))
+    elif act.name == "JumpingJack":
+        for side in both:
+            _set_side(pose, "shoulder", side, 0.25 + 2.4 * swing)
+            _set_side(pose, "hip", side, 0.05 + 0.5 * swing)
+        lift = 0.07 * abs(np.sin(phase))
+    elif act.name == "Squat":
+        for side in both:
+            _set_side(pose, "hip", side, 0.08 + 1.1 * swing)
+            _set_side(pose, "knee", side, -1.2 * swing)
+            _set_side(pose, "shoulder", side, 0.2 + 1.2 * swing)
+    elif act.name == "SideKick":
+        _set_side(pose, "hip", act.side, 0.05 + 1.45 * swing)
+        _set_side(pose, "shoulder", 1 - act.side, 0.2 + 0.7 * swing)
+    elif act.name in ("CircleOutward", "CircleInward"):
+        turn = phase if act.name == "CircleOutward" else -phase
+        for side in both:
+            _set_side(pose, "shoulder", side, turn % (2 * np.pi))
+            _set_side(pose, "elbow", side, 0.0)
+    elif act.name == "walk":
+        for side, sign in zip(both, (1, -1), strict=True):
+            _set_side(pose, "hip", side, 0.3 * sign * np.sin(phase))
+            _set_side(pose, "knee", side, -0.25 * max(0.0, sign * np.cos(phase)))
+            _set_side(pose, "shoulder", side, 0.15 - 0.25 * sign * np.sin(phase))
+    elif act.name == "hand_up":
+        _set_side(pose, "shoulder", act.side, 2.2)
+        _set_side(pose, "elbow", act.side, 0.5)
+    elif act.name == "stretch":
+        for side in both:
+            _set_side(pose, "shoulder", side, 1.5 + 0.2 * np.sin(phase / 4))
+    elif act.name == "lean":
+        _set_side(pose, "hip", act.side, 0.35)
+        _set_side(pose, "knee", act.side, -0.25)
+        _set_side(pose, "shoulder", act.side, 0.6)
+        _set_side(pose, "elbow", act.side, -1.2)
+    return pose, lift
+
+
+def untrimmed_scripts(seed: int, subset: str, count: int) -> list[Script]:
+    """`count` untrimmed videos of 20 to 40 s: 1 to 4 instances between distractors.
+
+    Classes take turns, so each has the same number of videos; every fourth video shows a second.
+    """
+    split = {"training": 0, "testing": 1}[subset]
+    scripts = []
+    for index in range(count):
+        key = (seed, split, index)
+        rng = np.random.default_rng(key)
+        classes = [ACTIONS[index % len(ACTIONS)]]
+        if index % 4 == 3:
+            classes.append(str(rng.choice([name for name in ACTIONS if name != classes[0]])))
+        instances = classes + [classes[0]] * int(rng.integers(0, 3))
+        acts: list[Act] = []
+        now = _idle(rng, acts, 0.0, float(rng.uniform(1.5, 6)))
+        for name in instances:
+            now = _act(rng, acts, name, now, float(rng.uniform(2.5, 6)), rng.uniform(0.6, 1.4))
+            now = _idle(rng, acts, now, float(rng.uniform(2, 6)))
+        target = float(rng.uniform(20, 40))
+        while now < 20 or now + 3 < min(target, 37):
+            now = _idle(rng, acts, now, float(rng.uniform(2, 5)))
+        name = f"demo_{'train' if split == 0 else 'test'}_{index:03d}"
+        scripts.append(Script(name, subset, tuple(acts), False, key))
+    return scripts
+
+
+def trimmed_scripts(seed: int, clips_per_class: int) -> list[Script]:
+    """`clips_per_class` clips of 2 to 4 s of every action, and a fifth as many to test on."""
+    scripts = []
+    for number, action in enumerate(ACTIONS):
+        for index in range(clips_per_class + max(1, clips_per_class // 5)):
+            key = (seed, 2, number, index)
+            rng = np.random.default_rng(key)
+            acts: list[Act] = []
+            _act(rng, acts, action, 0.0, float(rng.uniform(2, 4)), rng.uniform(0.85, 1.15))
+            subset = "training" if index < clips_per_class else "testing"
+            scripts.append(Script(f"{action}_{index:03d}", subset, tuple(acts), True, key))
+    return scripts
+
+
+def _act(
+    rng: np.random.Generator, acts: list[Act], name: str, start_s: float, length_s: float, speed: float
+) -> float:
+    acts.append(Act(name, start_s, start_s + length_s, 1.1 * speed, int(rng.integers(2))))
+    return start_s + length_s
+
+
+def _idle(rng: np.random.Generator, acts: list[Act], start_s: float, length_s: float) -> float:
+    name = str(rng.choice(DISTRACTORS, p=[0.25, 0.3, 0.15, 0.15, 0.15]))
+    walk = float(rng.uniform(0.1, 0.35)) * (1 if rng.random() < 0.5 else -1) if name == "walk" else 0.0
+    end_s = start_s + length_s
+    acts.append(Act(name, start_s, end_s, float(rng.uniform(0.8, 1.6)), int(rng.integers(2)), walk))
+    return end_s
+
+
+def frames(script: Script, size: int) -> Iterator[figure.Image]:
+    """The (size, size, 3) RGB frames of a script at 30 Hz."""
+    rng = np.random.default_rng((*script.rng_key, 1))
+    body = scene.body(rng)
+    if script.trimmed:
+        place = scene.plain(rng, size)
+        height, x, floor = rng.uniform(0.68, 0.78), rng.uniform(0.45, 0.55), rng.uniform(0.88, 0.92)
+    else:
+        place = scene.cluttered(rng, size, duration_s=script.duration_s)
+        height, x, floor = rng.uniform(0.42, 0.66), rng.uniform(0.3, 0.7), rng.uniform(0.8, 0.95)
+    starts = [x]
+    for act in script.acts:  # where the figure stands when each act begins; it turns at the edges
+        target = starts[-1] + act.walk
+        starts.append(target if 0.2 <= target <= 0.8 else starts[-1] - act.walk)
+    for index in range(int(round(script.duration_s * FRAME_RATE_HZ))):
+        time_s = index / FRAME_RATE_HZ
+        number = next(i for i, act in enumerate(script.acts) if time_s < act.end_s or act is script.acts[-1])
+        act = script.acts[number]
+        pose, lift = pose_of(act, time_s)
+        since_s = time_s - act.start_s
+        if number and since_s < _BLEND_S:
+            before, before_lift = pose_of(script.acts[number - 1], act.start_s)
+            weight = since_s / _BLEND_S
+            pose, lift = before + weight * (pose - before), before_lift + weight * (lift - before_lift)
+        done = since_s / (act.end_s - act.start_s)
+        foot_x = starts[number] + done * (starts[number + 1] - starts[number])
+        image = place.frame(time_s)
+        figure.draw(
+            image, pose, body=body, foot=(foot_x * size, floor * size), height=height * size, lift=lift
+        )
+        yield image
+
+
+def annotations(scripts: list[Script]) -> dict[str, object]:
+    """The scripts' ground truth in ActivityNet's layout (seconds)."""
+    return {
+        "version": f"demo {FORMAT}",
+        "database": {
+            script.id: {
+                "duration": round(script.duration_s, 3),
+                "subset": script.subset,
+                "annotations": [
+                    {"label": act.name, "segment": [round(act.start_s, 3), round(act.end_s, 3)]}
+                    for act in script.actions
+                ],
+            }
+            for script in scripts
+        },
+    }
+
+
+def _write(job: tuple[Script, Path, int]) -> None:
+    script, path, size = job
+    with atomic_path(path) as part:
+        write_video(part, frames(script, size), frame_rate_hz=FRAME_RATE_HZ)
+
+
+def draw_dataset(
+    folder: Path, *, seed: int, num_train: int, num_test: int, clips_per_class: int, size: int, workers: int
+) -> None:
+    """Write what is missing of the demo dataset below `folder`; what is there stays.
+
+    `untrimmed/` and `trimmed/` hold one `<id>.mp4` a video; `untrimmed.json` and `trimmed.json`
+    the annotations.
+    """
+    untrimmed = untrimmed_scripts(seed, "training", num_train) + untrimmed_scripts(seed, "testing", num_test)
+    trimmed = trimmed_scripts(seed, clips_per_class)
+    jobs = []
+    for kind, scripts in (("untrimmed", untrimmed), ("trimmed", trimmed)):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+        with atomic_path(folder / f"{kind}.json") as part:
+            part.write_text(json.dumps(annotations(scripts), indent=1))
+        paths = ((script, folder / kind / f"{script.id}.mp4", size) for script in scripts)
+        jobs += [job for job in paths if not job[1].exists()]
+    if not jobs:
+        return
+    with ProcessPoolExecutor(workers) as pool:
+        for _ in track(pool.map(_write, jobs), total=len(jobs), what="drawing the demo's videos"):
+            pass

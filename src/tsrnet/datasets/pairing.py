@@ -1,0 +1,114 @@
+"""Which videos make a batch, and which trimmed clip goes with each (D11).
+
+Everything is a function of (seed, position in training), so a training that was cut off goes on
+with just the batches that were left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, Sampler
+
+from tsrnet.datasets.batch import Sample
+from tsrnet.datasets.records import LabelledVideo
+from tsrnet.features.store import FeatureStore
+
+
+class FeatureDataset(Dataset[Sample]):
+    """Stored features of one stream with video-level labels; it never sees a segment."""
+
+    def __init__(
+        self, videos: Sequence[LabelledVideo], classes: Sequence[str], store: FeatureStore, stream: str
+    ) -> None:
+        self.videos = tuple(videos)
+        self.classes = tuple(classes)
+        self._store = store
+        self._stream = stream
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def __getitem__(self, index: int) -> Sample:
+        video = self.videos[index]
+        labels = torch.zeros(len(self.classes))
+        labels[[self.classes.index(label) for label in video.labels]] = 1
+        features = torch.from_numpy(self._store.read(self._stream, video.id)).float()
+        return Sample(video.id, features, labels)
+
+    @property
+    def num_features(self) -> int:
+        return int(self._store.read(self._stream, self.videos[0].id).shape[1])
+
+
+@dataclass(frozen=True)
+class Draw:
+    """The `position`-th video drawn in a training."""
+
+    index: int
+    position: int
+
+
+class BatchStream(Sampler[list[Draw]]):
+    """`num_steps` batches from one shuffled pass over the videos after another.
+
+    Batches run on across passes, so each has `batch_size` videos. `start_step` leaves out the
+    batches that an earlier run has seen.
+    """
+
+    def __init__(
+        self, num_videos: int, *, batch_size: int, num_steps: int, seed: int, start_step: int = 0
+    ) -> None:
+        self._num_videos, self._batch_size, self._num_steps = num_videos, batch_size, num_steps
+        self._seed, self._start_step = seed, start_step
+
+    def __len__(self) -> int:
+        return self._num_steps
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        order, of_pass = np.empty(0, np.int64), -1
+        for step in range(self._start_step, self._num_steps):
+            batch = []
+            for position in range(step * self._batch_size, (step + 1) * self._batch_size):
+                number, place = divmod(position, self._num_videos)
+                if number != of_pass:
+                    order, of_pass = np.random.default_rng((self._seed, number)).permutation(self._num_videos), number
+                batch.append(Draw(int(order[place]), position))
+            yield batch
+
+
+class PairedVideos(Dataset[tuple[Sample, Sample | None]]):
+    """Untrimmed videos, each with a random trimmed clip of one of its classes, where there is one.
+
+    Args:
+        videos: the untrimmed videos.
+        trimmed: the clips to pair with; None for training without transfer.
+        counterpart: class of `videos` -> class of `trimmed` that shows the same action.
+        seed: decides which clip.
+    """
+
+    def __init__(
+        self,
+        videos: FeatureDataset,
+        trimmed: FeatureDataset | None,
+        *,
+        counterpart: Mapping[str, str],
+        seed: int,
+    ) -> None:
+        self._videos, self._trimmed, self._seed = videos, trimmed, seed
+        clips: dict[str, list[int]] = {}
+        for index, clip in enumerate(trimmed.videos if trimmed else ()):
+            for label in clip.labels:
+                clips.setdefault(label, []).append(index)
+        self._clips = {name: clips[other] for name, other in counterpart.items() if other in clips}
+
+    def __getitem__(self, draw: Draw) -> tuple[Sample, Sample | None]:
+        labels = [name for name in self._videos.videos[draw.index].labels if name in self._clips]
+        clip = None
+        if self._trimmed is not None and labels:
+            rng = np.random.default_rng((self._seed, draw.position, 1))
+            clip = self._trimmed[int(rng.choice(self._clips[labels[rng.integers(len(labels))]]))]
+        return self._videos[draw.index], clip

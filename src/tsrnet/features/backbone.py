@@ -1,0 +1,100 @@
+"""Image networks that turn a snippet into a feature vector, one per stream."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from tsrnet.errors import UserError
+from tsrnet.video.snippets import FLOW_CHANNELS
+
+_IMAGENET_MEAN = (0.485, 0.456, 0.406)
+_IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def _resnet10() -> nn.Module:
+    """torchvision's ResNet with one basic block a level: small enough to train in a minute."""
+    return torchvision.models.ResNet(torchvision.models.resnet.BasicBlock, [1, 1, 1, 1])
+
+
+def inflate_first_convolution(convolution: nn.Conv2d, channels: int) -> nn.Conv2d:
+    """The same convolution for `channels` input channels, each with the mean of the RGB kernels.
+
+    The way two-stream networks start the flow network from ImageNet (Wang et al. 2016, TSN).
+    """
+    inflated = nn.Conv2d(
+        channels,
+        convolution.out_channels,
+        kernel_size=convolution.kernel_size,  # type: ignore[arg-type]
+        stride=convolution.stride,  # type: ignore[arg-type]
+        padding=convolution.padding,  # type: ignore[arg-type]
+        bias=False,
+    )
+    with torch.no_grad():
+        inflated.weight.copy_(convolution.weight.mean(dim=1, keepdim=True).expand_as(inflated.weight))
+    return inflated
+
+
+class Backbone(nn.Module):
+    """A torchvision ResNet without its classifier, for one stream.
+
+    Args:
+        name: `resnet10` or a ResNet of torchvision (`resnet101`).
+        stream: "rgb" takes (n, h, w, 3) uint8, "flow" takes (n, 10, h, w) floats in [-1, 1].
+        pretrained: start from torchvision's ImageNet weights (downloaded once).
+    """
+
+    def __init__(self, name: str, *, stream: str, pretrained: bool = False) -> None:
+        super().__init__()
+        if name == "resnet10":
+            network = _resnet10()
+        elif name.startswith("resnet") and name in torchvision.models.list_models():
+            network = torchvision.models.get_model(name, weights="DEFAULT" if pretrained else None)
+        else:
+            raise UserError(f"features.backbone: got {name}, need resnet10 or a ResNet of torchvision (resnet101)")
+        self.stream = stream
+        self.num_features = int(network.fc.in_features)  # type: ignore[union-attr, arg-type]
+        network.fc = nn.Identity()
+        if stream == "flow":
+            network.conv1 = inflate_first_convolution(network.conv1, FLOW_CHANNELS)  # type: ignore[arg-type]
+        self.network = network
+        self.register_buffer("mean", torch.tensor(_IMAGENET_MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(_IMAGENET_STD).view(3, 1, 1), persistent=False)
+
+    def forward(self, snippets: Tensor) -> Tensor:
+        """(n, d) features of n snippets."""
+        if self.stream == "rgb":
+            images = snippets.permute(0, 3, 1, 2).float() / 255
+            images = (images - self.mean) / self.std
+        else:
+            images = snippets.float()
+        features: Tensor = self.network(images.contiguous(memory_format=torch.channels_last))
+        return features
+
+
+def load_backbone(name: str, *, stream: str, weights: str) -> Backbone:
+    """A frozen backbone with the weights of `imagenet` (torchvision's) or of a file.
+
+    A file is a state dict, as torchvision saves it (the flow network's first convolution is then
+    inflated from RGB) or as a `Backbone` does.
+    """
+    if weights == "imagenet":
+        return Backbone(name, stream=stream, pretrained=True).eval().requires_grad_(False)
+    path = Path(weights)
+    if not path.is_file():
+        raise UserError(f"features.weights: got {weights}, need `imagenet` or a file with a state dict")
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    state = {key.removeprefix("network."): value for key, value in state.items() if not key.startswith("network.fc")}
+    backbone = Backbone(name, stream=stream)
+    first = state["conv1.weight"]
+    if first.shape[1] == 3 and stream == "flow":
+        state["conv1.weight"] = first.mean(dim=1, keepdim=True).expand(-1, FLOW_CHANNELS, -1, -1)
+    state = {key: value for key, value in state.items() if not key.startswith("fc.")}
+    try:
+        backbone.network.load_state_dict(state)
+    except RuntimeError as error:
+        raise UserError(f"{path}: these are no weights of {name} for {stream}; give another file or backbone") from error
+    return backbone.eval().requires_grad_(False)

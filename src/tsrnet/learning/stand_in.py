@@ -1,0 +1,94 @@
+"""The demo's stand-in for ImageNet weights: small networks that learn to see figures.
+
+The RGB network reads where the limbs of a figure are, the flow network how they move, both from
+`datasets.random_figures`. Their features then serve as any backbone's do.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from tsrnet.datasets import random_figures
+from tsrnet.features.backbone import Backbone
+from tsrnet.progress import track
+from tsrnet.video.snippets import SnippetSettings
+
+
+@dataclass(frozen=True)
+class StandInSettings:
+    """How much the stand-in sees: pictures, flow stacks, steps of `batch_size`, peak rate."""
+
+    num_pictures: int
+    num_stacks: int
+    num_steps: int
+    batch_size: int
+    learning_rate: float
+    seed: int = 0
+
+
+def train_stand_in(
+    name: str, *, stream: str, settings: StandInSettings, snippets: SnippetSettings, workers: int
+) -> dict[str, Tensor]:
+    """State dict of a `Backbone` of this name, trained from nothing for one stream."""
+    count = settings.num_pictures if stream == "rgb" else settings.num_stacks
+    inputs, targets = _samples(count, stream, settings.seed, snippets, workers)
+    torch.manual_seed(settings.seed)
+    backbone = Backbone(name, stream=stream).train().to(memory_format=torch.channels_last)
+    head = nn.Linear(backbone.num_features, random_figures.NUM_TARGETS)
+    parameters = [*backbone.parameters(), *head.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=settings.learning_rate, total_steps=settings.num_steps
+    )
+    rng = np.random.default_rng((settings.seed, 3))
+    steps = range(settings.num_steps)
+    for _ in track(steps, total=settings.num_steps, what=f"training the stand-in backbone ({stream})"):
+        rows = rng.choice(len(inputs), settings.batch_size, replace=False)
+        batch, wanted = inputs[rows], targets[rows]
+        if rng.random() < 0.5:
+            batch, wanted = _mirror(batch, wanted, stream)
+        loss = nn.functional.mse_loss(head(backbone(torch.from_numpy(batch))), torch.from_numpy(wanted))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    return backbone.state_dict()
+
+
+def _mirror(
+    batch: npt.NDArray[np.generic], targets: npt.NDArray[np.float32], stream: str
+) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.float32]]:
+    """Left and right swapped: the picture, the sign of x, the names of the limbs."""
+    points = targets.reshape(len(targets), -1, 2, 2)[:, :, ::-1] * np.array([-1, 1], np.float32)
+    if stream == "rgb":
+        flipped = batch[:, :, ::-1]
+    else:
+        signs = np.tile(np.array([-1, 1], batch.dtype), batch.shape[1] // 2)
+        flipped = batch[:, :, :, ::-1] * signs[:, None, None]
+    return np.ascontiguousarray(flipped), points.reshape(targets.shape).astype(np.float32)
+
+
+def _samples(
+    count: int, stream: str, seed: int, snippets: SnippetSettings, workers: int
+) -> random_figures.Samples:
+    draw = partial(_draw, stream=stream, seed=seed, snippets=snippets)
+    scenes = range(-(-count // 4))
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        what = f"drawing random figures for the stand-in backbone ({stream})"
+        parts = list(track(pool.map(draw, scenes, chunksize=16), total=len(scenes), what=what))
+    return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+
+
+def _draw(index: int, *, stream: str, seed: int, snippets: SnippetSettings) -> random_figures.Samples:
+    rng = np.random.default_rng((seed, 4, index))
+    if stream == "rgb":
+        return random_figures.stills(rng, size=snippets.crop)
+    return random_figures.motions(rng, size=snippets.crop, method=snippets.flow)

@@ -1,0 +1,48 @@
+"""Snippet scores: attention for localisation, eq. (10) and the fusion of streams, eq. (11)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def localization_attention(logits: Tensor, weights: Tensor, mask: Tensor, *, form: str) -> Tensor:
+    """The a_i that enters eq. (10) (D5).
+
+    Args:
+        logits: (batch, time, hops) attention before the softmax.
+        weights: (batch, time, hops) attention after it.
+        mask: (batch, time) bool.
+        form: "standardized", the sigmoid of the logits standardised over the valid snippets of
+            each video; "max", a_i / max a; "raw", a_i as in the paper.
+
+    Returns:
+        (batch, time), 0 where masked; over several hops the mean.
+
+    Raises:
+        ValueError: another form.
+    """
+    valid = mask.unsqueeze(-1)
+    if form == "standardized":
+        count = valid.sum(dim=1, keepdim=True)
+        mean = logits.where(valid, 0.0).sum(dim=1, keepdim=True) / count
+        centred = (logits - mean).where(valid, 0.0)
+        deviation = (centred.square().sum(dim=1, keepdim=True) / count).sqrt()
+        # Equal logits (mean pooling, one snippet) have no deviation: all stay at sigmoid(0).
+        standard = centred / deviation.clamp_min(1e-6)
+        return standard.mean(dim=-1).sigmoid() * mask
+    if form == "max":
+        peak = weights.where(valid, 0.0).amax(dim=1, keepdim=True)
+        return (weights / peak).mean(dim=-1) * mask
+    if form == "raw":
+        return weights.mean(dim=-1) * mask
+    raise ValueError(f"localization.attention: got {form}, need standardized, max or raw")
+
+
+def weighted_scores(attention: Tensor, activations: Tensor) -> Tensor:
+    """w_i^c = a_i sigmoid(v_c^T x_i), eq. (10): (batch, time), (batch, time, classes) -> the latter."""
+    return attention.unsqueeze(-1) * activations.sigmoid()
+
+
+def fuse_streams(rgb: Tensor, flow: Tensor, *, theta: float) -> Tensor:
+    """θ w_RGB + (1 - θ) w_FLOW, eq. (11); tensors of equal shape."""
+    return theta * rgb + (1 - theta) * flow

@@ -1,0 +1,64 @@
+"""Squared maximum mean discrepancy with a Gaussian kernel, eq. (7) and (8)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+BANDWIDTH_FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
+
+
+def gaussian_kernel(first: Tensor, second: Tensor, bandwidth: Tensor | float) -> Tensor:
+    """k(x, y) = sum over s in {1/4, ..., 4} of exp(-|x - y|^2 / (2 s bandwidth)) (D10).
+
+    (n, d), (m, d) -> (n, m); `bandwidth` is a squared length.
+    """
+    distances = _squared_distances(first, second)
+    return torch.stack([torch.exp(-distances / (2 * factor * bandwidth)) for factor in BANDWIDTH_FACTORS]).sum(0)
+
+
+def median_bandwidth(features: Tensor) -> Tensor:
+    """Median squared distance between different rows of (n, d), detached; 1 where it is 0 (D10)."""
+    distances = _squared_distances(features.detach(), features.detach())
+    upper = torch.triu_indices(len(features), len(features), offset=1)
+    median = distances[upper[0], upper[1]].median()
+    return torch.where(median > 0, median, torch.ones_like(median))
+
+
+def mmd2(trimmed: Tensor, untrimmed: Tensor, *, bandwidth: float | None = None) -> Tensor:
+    """MMD^2(T, U) of eq. (7), the biased estimate that the paper writes.
+
+    Args:
+        trimmed: (n_T, d).
+        untrimmed: (n_U, d).
+        bandwidth: squared length of the kernel; None for the median of the joint batch.
+
+    Returns:
+        A scalar, not below 0 but for rounding.
+
+    Raises:
+        ValueError: fewer than 1 row on a side, or different d.
+    """
+    if trimmed.ndim != 2 or untrimmed.ndim != 2 or trimmed.shape[1] != untrimmed.shape[1]:
+        raise ValueError(f"got {tuple(trimmed.shape)} and {tuple(untrimmed.shape)}, need (n, d) and (m, d)")
+    if not len(trimmed) or not len(untrimmed):
+        raise ValueError("got no rows on a side, need at least 1")
+    width = median_bandwidth(torch.cat([trimmed, untrimmed])) if bandwidth is None else bandwidth
+    within_t = gaussian_kernel(trimmed, trimmed, width).mean()
+    within_u = gaussian_kernel(untrimmed, untrimmed, width).mean()
+    return within_t + within_u - 2 * gaussian_kernel(trimmed, untrimmed, width).mean()
+
+
+def transfer_fc1(trimmed: Tensor, untrimmed: Tensor, *, bandwidth: float | None = None) -> Tensor:
+    """L_FC1 of eq. (7): between what is fed into FC1, the pooled features m, (n, d) each."""
+    return mmd2(trimmed, untrimmed, bandwidth=bandwidth)
+
+
+def transfer_fc2(hidden_trimmed: Tensor, hidden_untrimmed: Tensor, *, bandwidth: float | None = None) -> Tensor:
+    """L_FC2 of eq. (8): between FC1(T) and FC1(U), each through its own network's FC1 (D12)."""
+    return mmd2(hidden_trimmed, hidden_untrimmed, bandwidth=bandwidth)
+
+
+def _squared_distances(first: Tensor, second: Tensor) -> Tensor:
+    # Differences, not |x|^2 + |y|^2 - 2xy: exact zeros on the diagonal, and batches are small.
+    return (first.unsqueeze(1) - second.unsqueeze(0)).square().sum(-1)

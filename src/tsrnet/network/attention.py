@@ -1,0 +1,59 @@
+"""Self-attention pooling over the snippets of a video, eq. (1)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def attention_weights(logits: Tensor, mask: Tensor) -> Tensor:
+    """The softmax of eq. (1), over the valid snippets only.
+
+    Args:
+        logits: (batch, time, hops), w2 tanh(W1 X).
+        mask: (batch, time) bool, True where a snippet is real.
+
+    Returns:
+        (batch, time, hops), sums to 1 over time, 0 where masked.
+
+    Raises:
+        ValueError: a video of the batch has no valid snippet.
+    """
+    if not bool(mask.any(dim=1).all()):
+        raise ValueError("mask: got a video without a valid snippet, need at least one in each")
+    return logits.masked_fill(~mask.unsqueeze(-1), float("-inf")).softmax(dim=1)
+
+
+def attend(features: Tensor, weights: Tensor) -> Tensor:
+    """m = X a of eq. (1), one row a hop.
+
+    Args:
+        features: (batch, time, d).
+        weights: (batch, time, hops).
+
+    Returns:
+        (batch, hops, d).
+    """
+    return torch.einsum("btd,btk->bkd", features, weights)
+
+
+class SelfAttention(nn.Module):
+    """Logits w2 tanh(W1 X) of eq. (1); W1 is (b x d), w2 (hops x b), no biases as in the paper."""
+
+    def __init__(self, num_features: int, *, size: int, hops: int) -> None:
+        super().__init__()
+        self.first = nn.Linear(num_features, size, bias=False)
+        self.second = nn.Linear(size, hops, bias=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(batch, time, d) -> (batch, time, hops)."""
+        logits: Tensor = self.second(torch.tanh(self.first(features)))
+        return logits
+
+
+class MeanPooling(nn.Module):
+    """Equal logits, so that eq. (1) is the mean: the Two-Stream baseline."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(batch, time, d) -> (batch, time, 1) zeros."""
+        return features.new_zeros(*features.shape[:2], 1)

@@ -1,0 +1,64 @@
+"""Snippets of a video: middle RGB frame and stack of flow fields, as the two streams take them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from tsrnet.video.optical_flow import TVL1, flow_fields
+from tsrnet.video.reader import VideoFrames
+from tsrnet.video.time_grid import FRAMES_PER_SNIPPET, TimeGrid
+
+FLOW_CHANNELS = 2 * FRAMES_PER_SNIPPET
+
+
+@dataclass(frozen=True)
+class SnippetSettings:
+    """How pixels become the networks' input: shorter side, centre crop (pixels), flow method."""
+
+    resize: int = 256
+    crop: int = 224
+    flow: TVL1 = field(default_factory=TVL1)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.crop <= self.resize:
+            raise ValueError(f"crop: got {self.crop}, need a size between 1 and resize={self.resize}")
+
+
+@dataclass(frozen=True)
+class Snippets:
+    """`rgb` (n, crop, crop, 3) uint8 and `flow` (n, 10, crop, crop) float16 of n snippets.
+
+    The 10 channels are 5 fields, x and y interleaved. A stream that was not asked for is None.
+    """
+
+    rgb: npt.NDArray[np.uint8] | None
+    flow: npt.NDArray[np.float16] | None
+
+
+def read_snippets(
+    path: Path, start: int, stop: int, settings: SnippetSettings, streams: tuple[str, ...]
+) -> Snippets:
+    """Snippets start, ..., stop - 1 of a file; the last flow field reaches one frame further."""
+    frames = VideoFrames(path).read(
+        start * FRAMES_PER_SNIPPET,
+        stop * FRAMES_PER_SNIPPET + 1,
+        resize=settings.resize,
+        crop=settings.crop,
+    )
+    rgb = flow = None
+    if "rgb" in streams:
+        rgb = np.ascontiguousarray(frames[FRAMES_PER_SNIPPET // 2 : -1 : FRAMES_PER_SNIPPET])
+    if "flow" in streams:
+        fields = flow_fields(frames, settings.flow)
+        flow = fields.reshape(stop - start, FLOW_CHANNELS, *fields.shape[2:]).astype(np.float16)
+    return Snippets(rgb, flow)
+
+
+def count_snippets(path: Path) -> tuple[int, float]:
+    """(number of snippets, duration in seconds) of a file."""
+    frames = VideoFrames(path)
+    return TimeGrid().num_snippets(len(frames)), frames.duration_s
