@@ -24,7 +24,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except OSError as error:
         if error.errno is None:
             raise
-        raise UserError(f"{path}: cannot be written ({error.strerror}); free space or change the path") from error
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror}); free space or change the path"
+        ) from error
     finally:
         part.unlink(missing_ok=True)
 
@@ -43,5 +45,7 @@ def make_folder(folder: Path) -> Path:
 def check_id(video_id: str) -> str:
     """The id, if it can be a file name; UserError otherwise. Ids never become paths unchecked."""
     if not video_id or video_id.startswith(".") or any(char in video_id for char in "/\\\0"):
-        raise UserError(f"video id {video_id!r}: got a name that is no file name; need one without / and leading dot")
+        raise UserError(
+            f"video id {video_id!r}: got a name that is no file name; need one without / and leading dot"
+        )
     return video_id

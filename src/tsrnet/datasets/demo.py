@@ -8,6 +8,7 @@ ActivityNet's layout, read back by the same code as any other dataset.
 from __future__ import annotations
 
 import json
+import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -17,7 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tsrnet.datasets import figure, scene
-from tsrnet.files import atomic_path
+from tsrnet.datasets.records import Collection, read_activitynet_json
+from tsrnet.errors import UserError
+from tsrnet.files import atomic_path, make_folder
 from tsrnet.progress import track
 from tsrnet.video.writer import write_video
 
@@ -26,7 +29,7 @@ FORMAT = 1
 
 FRAME_RATE_HZ = 30
 ACTIONS = ("Wave", "JumpingJack", "Squat", "SideKick", "CircleOutward", "CircleInward")
-"""The two circles pass through the same poses in opposite order: only motion tells them apart."""
+"""The forearms' two circles pass through the same poses in opposite order: only motion tells them apart."""
 DISTRACTORS = ("idle", "walk", "hand_up", "stretch", "lean")
 _BLEND_S = 0.25
 
@@ -79,22 +82,23 @@ def pose_of(act: Act, time_s: float) -> tuple[npt.NDArray[np.float64], float]:
         _set_side(pose, "elbow", act.side, 0.5 + 0.8 * np.sin(phase))
     elif act.name == "JumpingJack":
         for side in both:
-            _set_side(pose, "shoulder", side, 0.25 + 2.4 * swing)
-            _set_side(pose, "hip", side, 0.05 + 0.5 * swing)
+            _set_side(pose, "shoulder", side, 1.5 + 1.2 * swing)
+            _set_side(pose, "hip", side, 0.25 + 0.35 * swing)
         lift = 0.07 * abs(np.sin(phase))
     elif act.name == "Squat":
         for side in both:
-            _set_side(pose, "hip", side, 0.08 + 1.1 * swing)
-            _set_side(pose, "knee", side, -1.2 * swing)
-            _set_side(pose, "shoulder", side, 0.2 + 1.2 * swing)
+            _set_side(pose, "hip", side, 0.55 + 0.65 * swing)
+            _set_side(pose, "knee", side, -0.6 - 0.7 * swing)
+            _set_side(pose, "shoulder", side, 0.8)
+            _set_side(pose, "elbow", side, -1.2)
     elif act.name == "SideKick":
-        _set_side(pose, "hip", act.side, 0.05 + 1.45 * swing)
-        _set_side(pose, "shoulder", 1 - act.side, 0.2 + 0.7 * swing)
+        _set_side(pose, "hip", act.side, 0.6 + 0.9 * swing)
+        _set_side(pose, "shoulder", 1 - act.side, 0.5 + 0.5 * swing)
     elif act.name in ("CircleOutward", "CircleInward"):
         turn = phase if act.name == "CircleOutward" else -phase
         for side in both:
-            _set_side(pose, "shoulder", side, turn % (2 * np.pi))
-            _set_side(pose, "elbow", side, 0.0)
+            _set_side(pose, "shoulder", side, 1.35)
+            _set_side(pose, "elbow", side, turn % (2 * np.pi))
     elif act.name == "walk":
         for side, sign in zip(both, (1, -1), strict=True):
             _set_side(pose, "hip", side, 0.3 * sign * np.sin(phase))
@@ -176,15 +180,15 @@ def frames(script: Script, size: int) -> Iterator[figure.Image]:
     body = scene.body(rng)
     if script.trimmed:
         place = scene.plain(rng, size)
-        height, x, floor = rng.uniform(0.68, 0.78), rng.uniform(0.45, 0.55), rng.uniform(0.88, 0.92)
+        height, x, floor = rng.uniform(0.72, 0.8), rng.uniform(0.46, 0.54), rng.uniform(0.9, 0.93)
     else:
         place = scene.cluttered(rng, size, duration_s=script.duration_s)
-        height, x, floor = rng.uniform(0.42, 0.66), rng.uniform(0.3, 0.7), rng.uniform(0.8, 0.95)
+        height, x, floor = rng.uniform(0.5, 0.7), rng.uniform(0.3, 0.7), rng.uniform(0.8, 0.95)
     starts = [x]
     for act in script.acts:  # where the figure stands when each act begins; it turns at the edges
         target = starts[-1] + act.walk
         starts.append(target if 0.2 <= target <= 0.8 else starts[-1] - act.walk)
-    for index in range(int(round(script.duration_s * FRAME_RATE_HZ))):
+    for index in range(round(script.duration_s * FRAME_RATE_HZ)):
         time_s = index / FRAME_RATE_HZ
         number = next(i for i, act in enumerate(script.acts) if time_s < act.end_s or act is script.acts[-1])
         act = script.acts[number]
@@ -203,7 +207,7 @@ def frames(script: Script, size: int) -> Iterator[figure.Image]:
         yield image
 
 
-def annotations(scripts: list[Script]) -> dict[str, object]:
+def ground_truth(scripts: list[Script]) -> dict[str, object]:
     """The scripts' ground truth in ActivityNet's layout (seconds)."""
     return {
         "version": f"demo {FORMAT}",
@@ -227,25 +231,74 @@ def _write(job: tuple[Script, Path, int]) -> None:
         write_video(part, frames(script, size), frame_rate_hz=FRAME_RATE_HZ)
 
 
-def draw_dataset(
-    folder: Path, *, seed: int, num_train: int, num_test: int, clips_per_class: int, size: int, workers: int
-) -> None:
-    """Write what is missing of the demo dataset below `folder`; what is there stays.
+@dataclass(frozen=True)
+class DemoSettings:
+    """What decides the demo dataset: seed, numbers of videos and clips, side in pixels, folder."""
+
+    seed: int
+    num_train: int
+    num_test: int
+    clips_per_class: int
+    size: int
+    folder: str
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ValueError(f"dataset.seed: got {self.seed}, need a number >= 0")
+        if self.size < 32 or self.size % 2:
+            raise ValueError(f"dataset.size: got {self.size}, need an even number of pixels >= 32")
+        for name in ("num_train", "num_test"):
+            if getattr(self, name) < len(ACTIONS):
+                raise ValueError(f"dataset.{name}: got {getattr(self, name)}, one a class: {len(ACTIONS)}")
+        if self.clips_per_class < 1:
+            raise ValueError(f"trimmed.clips_per_class: got {self.clips_per_class}, need at least 1")
+
+
+def draw_dataset(settings: DemoSettings, *, workers: int) -> tuple[Collection, Collection]:
+    """Write what is missing of the dataset; return its untrimmed videos and its trimmed clips.
 
     `untrimmed/` and `trimmed/` hold one `<id>.mp4` a video; `untrimmed.json` and `trimmed.json`
-    the annotations.
+    the annotations, from which the records are read like any user's.
     """
-    untrimmed = untrimmed_scripts(seed, "training", num_train) + untrimmed_scripts(seed, "testing", num_test)
-    trimmed = trimmed_scripts(seed, clips_per_class)
-    jobs = []
-    for kind, scripts in (("untrimmed", untrimmed), ("trimmed", trimmed)):
-        (folder / kind).mkdir(parents=True, exist_ok=True)
-        with atomic_path(folder / f"{kind}.json") as part:
-            part.write_text(json.dumps(annotations(scripts), indent=1))
-        paths = ((script, folder / kind / f"{script.id}.mp4", size) for script in scripts)
-        jobs += [job for job in paths if not job[1].exists()]
-    if not jobs:
-        return
-    with ProcessPoolExecutor(workers) as pool:
-        for _ in track(pool.map(_write, jobs), total=len(jobs), what="drawing the demo's videos"):
-            pass
+    folder = Path(settings.folder)
+    version = {"format": FORMAT, "seed": settings.seed, "size": settings.size}
+    marker = folder / "demo.json"
+    if not marker.exists():
+        with atomic_path(marker) as part:
+            part.write_text(json.dumps(version))
+    elif (present := json.loads(marker.read_text())) != version:
+        raise UserError(
+            f"{folder}: holds a demo of {present}, need {version}; delete it or give dataset.folder"
+        )
+    scripts = {
+        "untrimmed": untrimmed_scripts(settings.seed, "training", settings.num_train)
+        + untrimmed_scripts(settings.seed, "testing", settings.num_test),
+        "trimmed": trimmed_scripts(settings.seed, settings.clips_per_class),
+    }
+    jobs, collections = [], []
+    for kind, videos in scripts.items():
+        path = folder / f"{kind}.json"
+        with atomic_path(path) as part:
+            part.write_text(json.dumps(ground_truth(videos), indent=1))
+        records = read_activitynet_json(path)
+        collection = Collection(
+            name=f"demo_{settings.seed}" + ("_trimmed" if kind == "trimmed" else ""),
+            classes=tuple(sorted(ACTIONS)),
+            train=tuple(record for record in records if record.subset == "training"),
+            test=tuple(record for record in records if record.subset == "testing"),
+            videos=folder / kind,
+        )
+        make_folder(collection.videos)
+        collections.append(collection)
+        jobs += [
+            (script, collection.path(script.id), settings.size)
+            for script in videos
+            if not collection.path(script.id).exists()
+        ]
+    if jobs:
+        # Fresh interpreters: forking a process in which torch has threads may hang.
+        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+            for _ in track(pool.map(_write, jobs), total=len(jobs), what="drawing the demo's videos"):
+                pass
+    untrimmed, trimmed = collections
+    return untrimmed, trimmed

@@ -50,18 +50,18 @@ def joints(pose: npt.NDArray[np.float64]) -> dict[str, npt.NDArray[np.float64]]:
     """Joint positions of a pose (8 angles, radians) with height 1, feet on y = 0, y downward."""
     pelvis = np.zeros(2)
     neck = np.array([0.0, -_TORSO])
-    points = {"pelvis": pelvis, "neck": neck, "head": neck - [0.0, _HEAD * 1.3]}
+    points = {"pelvis": pelvis, "neck": neck, "head": neck - np.array([0.0, _HEAD * 1.3])}
     for index, (name, side) in enumerate((("l", -1), ("r", 1))):
         shoulder, elbow = pose[2 * index], pose[2 * index + 1]
         hip, knee = pose[4 + 2 * index], pose[5 + 2 * index]
-        points[f"shoulder_{name}"] = neck + [side * _SHOULDERS, 0.02]
+        points[f"shoulder_{name}"] = neck + np.array([side * _SHOULDERS, 0.02])
         points[f"elbow_{name}"] = _limb(points[f"shoulder_{name}"], shoulder, side, _UPPER_ARM)
         points[f"hand_{name}"] = _limb(points[f"elbow_{name}"], shoulder + elbow, side, _FOREARM)
-        points[f"hip_{name}"] = pelvis + [side * _HIPS, 0.0]
+        points[f"hip_{name}"] = pelvis + np.array([side * _HIPS, 0.0])
         points[f"knee_{name}"] = _limb(points[f"hip_{name}"], hip, side, _THIGH)
         points[f"foot_{name}"] = _limb(points[f"knee_{name}"], hip + knee, side, _SHIN)
     ground = max(points["foot_l"][1], points["foot_r"][1])
-    return {name: point - [0.0, ground] for name, point in points.items()}
+    return {name: point - np.array([0.0, ground]) for name, point in points.items()}
 
 
 def draw(
@@ -85,10 +85,10 @@ def draw(
     scale = 1 << _SUBPIXEL
 
     def pixel(point: npt.NDArray[np.float64]) -> tuple[int, int]:
-        return int(round(point[0] * scale)), int(round(point[1] * scale))
+        return round(point[0] * scale), round(point[1] * scale)
 
     def line(start: str, end: str, colour: Colour, width: float = 1.0) -> None:
-        thickness = max(1, int(round(body.thickness * height * width)))
+        thickness = max(1, round(body.thickness * height * width))
         cv2.line(image, pixel(points[start]), pixel(points[end]), colour, thickness, cv2.LINE_AA, _SUBPIXEL)
 
     for side in "lr":
@@ -96,7 +96,13 @@ def draw(
         line(f"knee_{side}", f"foot_{side}", body.trousers)
     line("pelvis", "neck", body.shirt, 3.2)
     cv2.circle(
-        image, pixel(points["head"]), int(round(_HEAD * height * scale)), body.skin, -1, cv2.LINE_AA, _SUBPIXEL
+        image,
+        pixel(points["head"]),
+        round(_HEAD * height * scale),
+        body.skin,
+        -1,
+        cv2.LINE_AA,
+        _SUBPIXEL,
     )
     for side in "lr":
         line(f"shoulder_{side}", f"elbow_{side}", body.shirt, 1.1)

@@ -75,7 +75,10 @@ class BatchStream(Sampler[list[Draw]]):
             for position in range(step * self._batch_size, (step + 1) * self._batch_size):
                 number, place = divmod(position, self._num_videos)
                 if number != of_pass:
-                    order, of_pass = np.random.default_rng((self._seed, number)).permutation(self._num_videos), number
+                    order, of_pass = (
+                        np.random.default_rng((self._seed, number)).permutation(self._num_videos),
+                        number,
+                    )
                 batch.append(Draw(int(order[place]), position))
             yield batch
 

@@ -76,7 +76,9 @@ def read_activitynet_json(path: Path) -> tuple[VideoRecord, ...]:
                 VideoRecord(check_id(video_id), entry["subset"], float(entry["duration"]), labels, segments)
             )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: is not in ActivityNet's layout ({error!r}); need database/id/annotations") from error
+        raise UserError(
+            f"{path}: is not in ActivityNet's layout ({error!r}); need database/id/annotations"
+        ) from error
     return tuple(records)
 
 

@@ -11,20 +11,20 @@ import numpy.typing as npt
 from tsrnet.datasets.figure import Body, Image
 
 
-def colour(rng: np.random.Generator, low: int = 20, high: int = 235) -> tuple[int, int, int]:
+def colour(rng: np.random.Generator, low: int, high: int) -> tuple[int, int, int]:
     """A random RGB colour with each channel in [low, high]."""
     red, green, blue = (int(value) for value in rng.integers(low, high, 3))
     return red, green, blue
 
 
 def body(rng: np.random.Generator) -> Body:
-    """A figure of random looks."""
-    tone = int(rng.integers(110, 240))
+    """A figure of random looks, in clothes that are brighter or darker than most scenes."""
+    tone = int(rng.integers(190, 250))
     return Body(
-        skin=(tone, int(tone * 0.8), int(tone * 0.65)),
-        shirt=colour(rng),
-        trousers=colour(rng),
-        thickness=float(rng.uniform(0.045, 0.06)),
+        skin=(tone, int(tone * 0.82), int(tone * 0.68)),
+        shirt=colour(rng, 170, 255),
+        trousers=colour(rng, 0, 60),
+        thickness=float(rng.uniform(0.055, 0.07)),
     )
 
 
@@ -58,19 +58,19 @@ class Scene:
 def plain(rng: np.random.Generator, size: int) -> Scene:
     """A still scene of one colour with a floor: where the trimmed clips are taken."""
     backdrop = np.empty((size, 2 * size, 3), np.uint8)
-    backdrop[:] = colour(rng, 120, 220)
-    backdrop[int(0.85 * size) :] = colour(rng, 90, 180)
+    backdrop[:] = colour(rng, 80, 150)
+    backdrop[int(0.85 * size) :] = colour(rng, 60, 130)
     return Scene(_grain(rng, backdrop, 3.0), 0.0, 1.0, 0.0)
 
 
 def cluttered(rng: np.random.Generator, size: int, *, duration_s: float) -> Scene:
     """A scene full of shapes, half of them swaying, some crossed by moving objects."""
-    coarse = rng.integers(40, 200, (4, 8, 3)).astype(np.uint8)
+    coarse = rng.integers(70, 150, (4, 8, 3)).astype(np.uint8)
     backdrop = np.asarray(cv2.resize(coarse, (2 * size, size), interpolation=cv2.INTER_CUBIC), np.uint8)
     for _ in range(int(rng.integers(12, 28))):
         x, y = rng.uniform(0, 2 * size), rng.uniform(0, size)
         width, height = rng.uniform(0.04, 0.3, 2) * size
-        tint = colour(rng)
+        tint = colour(rng, 60, 160)
         if rng.random() < 0.6:
             cv2.rectangle(backdrop, (int(x), int(y)), (int(x + width), int(y + height)), tint, -1)
         else:
@@ -83,7 +83,7 @@ def cluttered(rng: np.random.Generator, size: int, *, duration_s: float) -> Scen
             float(rng.uniform(0.25, 0.8) * size),
             float(rng.uniform(0.1, 0.9) * size),
             float(rng.uniform(0.04, 0.09) * size),
-            colour(rng),
+            colour(rng, 60, 200),
         )
         for _ in range(int(duration_s / 8 * rng.uniform(0, 1.5)))
     )

@@ -17,7 +17,8 @@ _IMAGENET_STD = (0.229, 0.224, 0.225)
 
 def _resnet10() -> nn.Module:
     """torchvision's ResNet with one basic block a level: small enough to train in a minute."""
-    return torchvision.models.ResNet(torchvision.models.resnet.BasicBlock, [1, 1, 1, 1])
+    network: nn.Module = torchvision.models.ResNet(torchvision.models.resnet.BasicBlock, [1, 1, 1, 1])
+    return network
 
 
 def inflate_first_convolution(convolution: nn.Conv2d, channels: int) -> nn.Conv2d:
@@ -54,13 +55,17 @@ class Backbone(nn.Module):
         elif name.startswith("resnet") and name in torchvision.models.list_models():
             network = torchvision.models.get_model(name, weights="DEFAULT" if pretrained else None)
         else:
-            raise UserError(f"features.backbone: got {name}, need resnet10 or a ResNet of torchvision (resnet101)")
+            raise UserError(
+                f"features.backbone: got {name}, need resnet10 or a ResNet of torchvision (resnet101)"
+            )
         self.stream = stream
         self.num_features = int(network.fc.in_features)  # type: ignore[union-attr, arg-type]
         network.fc = nn.Identity()
         if stream == "flow":
             network.conv1 = inflate_first_convolution(network.conv1, FLOW_CHANNELS)  # type: ignore[arg-type]
         self.network = network
+        self.mean: Tensor
+        self.std: Tensor
         self.register_buffer("mean", torch.tensor(_IMAGENET_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(_IMAGENET_STD).view(3, 1, 1), persistent=False)
 
@@ -87,7 +92,11 @@ def load_backbone(name: str, *, stream: str, weights: str) -> Backbone:
     if not path.is_file():
         raise UserError(f"features.weights: got {weights}, need `imagenet` or a file with a state dict")
     state = torch.load(path, map_location="cpu", weights_only=True)
-    state = {key.removeprefix("network."): value for key, value in state.items() if not key.startswith("network.fc")}
+    state = {
+        key.removeprefix("network."): value
+        for key, value in state.items()
+        if not key.startswith("network.fc")
+    }
     backbone = Backbone(name, stream=stream)
     first = state["conv1.weight"]
     if first.shape[1] == 3 and stream == "flow":
@@ -96,5 +105,7 @@ def load_backbone(name: str, *, stream: str, weights: str) -> Backbone:
     try:
         backbone.network.load_state_dict(state)
     except RuntimeError as error:
-        raise UserError(f"{path}: these are no weights of {name} for {stream}; give another file or backbone") from error
+        raise UserError(
+            f"{path}: these are no weights of {name} for {stream}; give another file or backbone"
+        ) from error
     return backbone.eval().requires_grad_(False)

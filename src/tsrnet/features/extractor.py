@@ -16,7 +16,7 @@ import torch
 from tsrnet.features.backbone import Backbone
 from tsrnet.features.store import FeatureStore
 from tsrnet.progress import track
-from tsrnet.video.reader import UnreadableVideo
+from tsrnet.video.reader import UnreadableVideoError
 from tsrnet.video.snippets import Snippets, SnippetSettings, count_snippets, read_snippets
 
 CHUNK = 64
@@ -87,7 +87,7 @@ def _features(backbone: Backbone, snippets: np.ndarray) -> np.ndarray:
 def _count(video: VideoFile) -> int | str:
     try:
         count, duration_s = count_snippets(video.path)
-    except UnreadableVideo as error:
+    except UnreadableVideoError as error:
         return f"{video.path}: {error}"
     if video.duration_s is not None and duration_s < video.duration_s - SHORTER_BY_S:
         return f"{video.path}: it ends at {duration_s:.1f} s of {video.duration_s:.1f} s"
@@ -97,7 +97,7 @@ def _count(video: VideoFile) -> int | str:
 def _read(task: tuple[Path, int, int, SnippetSettings, tuple[str, ...]]) -> Snippets | str:
     try:
         return read_snippets(*task)
-    except UnreadableVideo as error:
+    except UnreadableVideoError as error:
         return f"{task[0]}: {error}"
 
 

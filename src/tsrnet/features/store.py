@@ -37,7 +37,9 @@ class FeatureStore:
         try:
             return dict(json.loads(path.read_text()))
         except ValueError as error:
-            raise UserError(f"{path}: is not valid JSON ({error}); delete the folder and extract again") from error
+            raise UserError(
+                f"{path}: is not valid JSON ({error}); delete the folder and extract again"
+            ) from error
 
     def claim(self, identity: dict[str, Any]) -> None:
         """Say what the features to come are made by; UserError when those there differ."""
@@ -73,6 +75,6 @@ class FeatureStore:
             raise UserError(f"{path}: is no .npy file ({error}); delete it and extract it again") from error
         if features.ndim != 2 or not len(features) or features.dtype not in (np.float16, np.float32):
             raise UserError(
-                f"{path}: got {features.dtype} {features.shape}, need float16 or float32 (snippets, dimensions)"
+                f"{path}: got {features.dtype} {features.shape}, need float16 or float32 (snippets, d)"
             )
         return features

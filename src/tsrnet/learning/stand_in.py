@@ -57,7 +57,7 @@ def train_stand_in(
             batch, wanted = _mirror(batch, wanted, stream)
         loss = nn.functional.mse_loss(head(backbone(torch.from_numpy(batch))), torch.from_numpy(wanted))
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
     return backbone.state_dict()

@@ -23,9 +23,7 @@ class LocalizationSettings:
         if not 0 < self.threshold < 1:
             raise ValueError(f"localization.threshold: got {self.threshold}, need a number in (0, 1)")
         if self.attention not in ("standardized", "max", "raw"):
-            raise ValueError(
-                f"localization.attention: got {self.attention}, need standardized, max or raw"
-            )
+            raise ValueError(f"localization.attention: got {self.attention}, need standardized, max or raw")
         if not 0 <= self.min_probability <= 1:
             raise ValueError(
                 f"localization.min_probability: got {self.min_probability}, need a number in [0, 1]"

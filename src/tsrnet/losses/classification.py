@@ -40,6 +40,8 @@ CLASSIFICATION: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 def _check(logits: Tensor, labels: Tensor) -> None:
     if logits.shape != labels.shape:
-        raise ValueError(f"labels: got shape {tuple(labels.shape)}, need that of logits {tuple(logits.shape)}")
+        raise ValueError(
+            f"labels: got shape {tuple(labels.shape)}, need that of logits {tuple(logits.shape)}"
+        )
     if not bool((labels.sum(dim=1) > 0).all()):
         raise ValueError("labels: got a video without a label, need at least one in each")

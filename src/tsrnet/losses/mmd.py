@@ -14,7 +14,9 @@ def gaussian_kernel(first: Tensor, second: Tensor, bandwidth: Tensor | float) ->
     (n, d), (m, d) -> (n, m); `bandwidth` is a squared length.
     """
     distances = _squared_distances(first, second)
-    return torch.stack([torch.exp(-distances / (2 * factor * bandwidth)) for factor in BANDWIDTH_FACTORS]).sum(0)
+    return torch.stack(
+        [torch.exp(-distances / (2 * factor * bandwidth)) for factor in BANDWIDTH_FACTORS]
+    ).sum(0)
 
 
 def median_bandwidth(features: Tensor) -> Tensor:
@@ -54,7 +56,9 @@ def transfer_fc1(trimmed: Tensor, untrimmed: Tensor, *, bandwidth: float | None 
     return mmd2(trimmed, untrimmed, bandwidth=bandwidth)
 
 
-def transfer_fc2(hidden_trimmed: Tensor, hidden_untrimmed: Tensor, *, bandwidth: float | None = None) -> Tensor:
+def transfer_fc2(
+    hidden_trimmed: Tensor, hidden_untrimmed: Tensor, *, bandwidth: float | None = None
+) -> Tensor:
     """L_FC2 of eq. (8): between FC1(T) and FC1(U), each through its own network's FC1 (D12)."""
     return mmd2(hidden_trimmed, hidden_untrimmed, bandwidth=bandwidth)
 

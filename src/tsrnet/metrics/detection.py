@@ -36,14 +36,15 @@ class Segments:
 
     def of_class(self, label: int) -> Segments:
         keep = self.label == label
-        return Segments(*(column[keep] for column in self._columns()))
+        return self._take(keep)
 
     def by_falling_score(self) -> Segments:
-        order = np.argsort(-self.score, kind="stable")
-        return Segments(*(column[order] for column in self._columns()))
+        return self._take(np.argsort(-self.score, kind="stable"))
 
-    def _columns(self) -> tuple[Ints, Ints, Floats, Floats, Floats]:
-        return self.video, self.label, self.start_s, self.end_s, self.score
+    def _take(self, rows: npt.NDArray[np.bool_] | Ints) -> Segments:
+        return Segments(
+            self.video[rows], self.label[rows], self.start_s[rows], self.end_s[rows], self.score[rows]
+        )
 
 
 def tiou(start_s: Floats, end_s: Floats, other_start_s: Floats, other_end_s: Floats) -> Floats:

@@ -16,7 +16,9 @@ class Protocol:
     name: str
     thresholds: tuple[float, ...]
 
-    def detection_figures(self, detections: Segments, truth: Segments, classes: tuple[str, ...]) -> dict[str, object]:
+    def detection_figures(
+        self, detections: Segments, truth: Segments, classes: tuple[str, ...]
+    ) -> dict[str, object]:
         """mAP per threshold, its mean over thresholds, AP per class at 0.50; fractions."""
         thresholds = np.array(self.thresholds)
         by_class = class_average_precisions(detections, truth, thresholds)

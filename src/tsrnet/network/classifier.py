@@ -16,7 +16,8 @@ class Classifier(nn.Module):
 
     def hidden(self, inputs: Tensor) -> Tensor:
         """ReLU(FC1(x)): what is fed into FC2, before dropout. (..., inputs) -> (..., size)."""
-        return self.fc1(inputs).relu()
+        hidden: Tensor = self.fc1(inputs)
+        return hidden.relu()
 
     def scores(self, hidden: Tensor) -> Tensor:
         """FC2 after dropout. (..., size) -> (..., classes)."""

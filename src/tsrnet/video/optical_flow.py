@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -45,7 +47,7 @@ def flow_fields(frames: npt.NDArray[np.uint8], method: TVL1) -> npt.NDArray[np.f
     Returns:
         (t, 2, h, w) float32, x then y, in units of `method.bound` pixels, within [-1, 1].
     """
-    solver = cv2.optflow.DualTVL1OpticalFlow_create(
+    solver: Any = cv2.optflow.DualTVL1OpticalFlow_create(  # type: ignore[attr-defined]
         tau=method.tau,
         lambda_=method.lambda_,
         theta=method.theta,
@@ -60,7 +62,8 @@ def flow_fields(frames: npt.NDArray[np.uint8], method: TVL1) -> npt.NDArray[np.f
     grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
     height, width = frames.shape[1:3]
     fields = np.zeros((len(grey) - 1, 2, height, width), np.float32)
-    for index, (first, second) in enumerate(zip(grey, grey[1:], strict=False)):
+    for index, (first, second) in enumerate(itertools.pairwise(grey)):
         if not np.array_equal(first, second):  # a repeated frame has not moved
             fields[index] = solver.calc(first, second, None).transpose(2, 0, 1)
-    return np.clip(fields / method.bound, -1, 1)
+    clipped: npt.NDArray[np.float32] = np.clip(fields / np.float32(method.bound), -1, 1)
+    return clipped

@@ -12,30 +12,30 @@ import numpy.typing as npt
 from tsrnet.video.time_grid import FRAME_RATE_HZ
 
 
-class UnreadableVideo(Exception):
+class UnreadableVideoError(Exception):
     """A video that cannot be decoded as it should be, with the reason."""
 
 
 class VideoFrames:
     """The frames of a file at 30 Hz: frame k is the one shown k / 30 s after the first.
 
-    Raises UnreadableVideo, here and in `read`.
+    Raises UnreadableVideoError, here and in `read`.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         if not path.is_file():
-            raise UnreadableVideo("no such file")
+            raise UnreadableVideoError("no such file")
         if path.stat().st_size == 0:
-            raise UnreadableVideo("the file is empty")
+            raise UnreadableVideoError("the file is empty")
         try:
             self._reader = decord.VideoReader(str(path), num_threads=1)
             start_s = self._reader.get_frame_timestamp(range(len(self._reader)))[:, 0].astype(np.float64)
             rate_hz = float(self._reader.get_avg_fps())
         except (decord.DECORDError, RuntimeError) as error:
-            raise UnreadableVideo(f"decord cannot open it ({_first_line(error)})") from error
+            raise UnreadableVideoError(f"decord cannot open it ({_first_line(error)})") from error
         if not start_s.size or not rate_hz > 0:
-            raise UnreadableVideo("it holds no frame")
+            raise UnreadableVideoError("it holds no frame")
         start_s -= start_s[0]
         self.duration_s = float(start_s[-1] + 1 / rate_hz)
         times_s = np.arange(max(1, int(self.duration_s * FRAME_RATE_HZ + 0.5))) / FRAME_RATE_HZ
@@ -56,7 +56,7 @@ class VideoFrames:
         try:
             decoded = self._reader.get_batch(wanted).asnumpy()
         except (decord.DECORDError, RuntimeError) as error:
-            raise UnreadableVideo(
+            raise UnreadableVideoError(
                 f"decoding fails between {start / FRAME_RATE_HZ:.1f} and {stop / FRAME_RATE_HZ:.1f} s"
                 f" ({_first_line(error)})"
             ) from error

@@ -1,0 +1,74 @@
+"""How a command starts: Hydra's configuration, one clear line for a mistake, an exit code."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from tsrnet.errors import UserError
+
+
+def conf_folder() -> Path:
+    """The configuration: `tsrnet/conf` of an installed wheel, `conf` of a checkout."""
+    inside = Path(__file__).parent / "conf"
+    return inside if inside.is_dir() else Path(__file__).parents[2] / "conf"
+
+
+def run_command(config_name: str, function: Callable[[DictConfig], None]) -> None:
+    """Run `function` with the composed configuration; exit 2 on a mistake, 130 on Ctrl-C.
+
+    A user who sets HYDRA_FULL_ERROR=1 gets the stack trace.
+    """
+    trace = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing pages
+    main = hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=config_name)(function)
+    try:
+        main()
+    except (UserError, HydraException, OmegaConfBaseException, OSError) as error:
+        if trace:
+            raise
+        print(f"error: {_one_line(error, config_name)}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+
+
+def _one_line(error: Exception, config_name: str) -> str:
+    text = str(error)
+    if isinstance(error, OSError):
+        reason = f"{error.filename}: {error.strerror}"
+        return f"{reason}; give a folder that you may write to (hydra.run.dir, paths.data)"
+    unknown = re.match(r"Could not (?:override|append|delete)[^']*'([^']+)'", text)
+    if unknown:
+        key = unknown.group(1)
+        near = difflib.get_close_matches(key, _keys(config_name), n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}" if near else "--cfg job lists the keys"
+        return f"{key}: is no key of the configuration; {hint}"
+    return " ".join(text.split("Config search path")[0].split())
+
+
+def _keys(config_name: str) -> list[str]:
+    """All keys of the default configuration, dotted."""
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        tree = OmegaConf.to_container(hydra.compose(config_name), resolve=False)
+    found: list[str] = []
+
+    def walk(node: object, prefix: str) -> None:
+        for key, value in node.items() if isinstance(node, dict) else ():
+            found.append(f"{prefix}{key}")
+            walk(value, f"{prefix}{key}.")
+
+    walk(tree, "")
+    return found

@@ -1,0 +1,129 @@
+"""Makes sure that the features of a dataset are there: backbone, then extraction."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from tsrnet.datasets.records import Collection
+from tsrnet.errors import UserError
+from tsrnet.features.backbone import Backbone, load_backbone
+from tsrnet.features.extractor import VideoFile, extract
+from tsrnet.features.store import FeatureStore
+from tsrnet.learning.stages import Stage
+from tsrnet.learning.stand_in import StandInSettings, train_stand_in
+from tsrnet.video.snippets import SnippetSettings
+from tsrnet.video.time_grid import TimeGrid
+
+
+@dataclass(frozen=True)
+class FeatureSettings:
+    """The feature configuration: store's name, backbone, its weights, worker processes.
+
+    `weights`: "imagenet", a file, or "stand_in" for networks trained by `stand_in`.
+    """
+
+    name: str
+    backbone: str
+    weights: str
+    workers: int
+    resize: int
+    crop: int
+    stand_in: StandInSettings | None = None
+
+    def __post_init__(self) -> None:
+        if self.weights == "stand_in" and self.stand_in is None:
+            raise ValueError("features.stand_in: got null, need its settings with features.weights=stand_in")
+        if self.workers < 1:
+            raise ValueError(f"features.workers: got {self.workers}, need at least 1")
+
+
+def prepare_features(
+    collections: Sequence[Collection],
+    settings: FeatureSettings,
+    snippets: SnippetSettings,
+    *,
+    streams: tuple[str, ...],
+    features_root: Path,
+    stages_root: Path,
+) -> list[FeatureStore]:
+    """The store of each collection, with every feature in it.
+
+    Raises UserError that lists the videos that failed, after all others are extracted.
+    """
+    stand_ins = {
+        stream: _stand_in_stage(stream, settings, snippets, stages_root) for stream in ("rgb", "flow")
+    }
+    if settings.weights == "stand_in":
+        weights = {stream: stage.key for stream, stage in stand_ins.items()}
+    elif Path(settings.weights).is_file():
+        weights = {"all": f"sha256 {hashlib.sha256(Path(settings.weights).read_bytes()).hexdigest()}"}
+    else:
+        weights = {"all": settings.weights}
+    identity = {
+        "backbone": settings.backbone,
+        "weights": weights,
+        "rate_hz": TimeGrid().rate_hz,
+        "snippets": asdict(snippets),
+        "flow": "OpenCV DualTVL1",
+        "versions": {
+            name: version(name) for name in ("torch", "torchvision", "opencv-contrib-python-headless")
+        },
+    }
+    stores: list[FeatureStore] = []
+    failures: dict[str, str] = {}
+    backbones: dict[str, Backbone] = {}
+    for collection in collections:
+        store = FeatureStore(features_root / collection.name / settings.name)
+        store.claim(identity)
+        stores.append(store)
+        videos = [
+            VideoFile(record.id, collection.path(record.id), record.duration_s)
+            for record in (*collection.train, *collection.test)
+        ]
+        missing = [v for v in videos if not all(store.path(stream, v.id).exists() for stream in streams)]
+        if not missing:
+            continue
+        for stream in streams if not backbones else ():
+            stage = stand_ins[stream]
+            source = settings.weights
+            if settings.weights == "stand_in":
+                _train_stand_in(stage, stream, settings, snippets)
+                source = str(stage.weights)
+            backbones[stream] = load_backbone(settings.backbone, stream=stream, weights=source)
+        what = f"flow and features of {collection.name}"
+        failures |= extract(missing, store, backbones, snippets, workers=settings.workers, what=what)
+    if failures:
+        raise UserError(
+            f"{len(failures)} videos have no features (the others are done): "
+            + "; ".join(failures.values())
+            + "; replace the files (the demo draws again what you delete) and give the same command again"
+        )
+    return stores
+
+
+def _stand_in_stage(stream: str, settings: FeatureSettings, snippets: SnippetSettings, root: Path) -> Stage:
+    stand_in = asdict(settings.stand_in) if settings.stand_in else None
+    return Stage(
+        root,
+        f"backbone-{stream}",
+        {"backbone": settings.backbone, "stream": stream, "stand_in": stand_in, "snippets": asdict(snippets)},
+    )
+
+
+def _train_stand_in(stage: Stage, stream: str, settings: FeatureSettings, snippets: SnippetSettings) -> None:
+    if stage.finished or settings.stand_in is None:
+        return
+    stage.begin()
+    stage.finish(
+        train_stand_in(
+            settings.backbone,
+            stream=stream,
+            settings=settings.stand_in,
+            snippets=snippets,
+            workers=settings.workers,
+        )
+    )

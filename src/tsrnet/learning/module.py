@@ -1,0 +1,129 @@
+"""The one LightningModule: teacher, Two-Stream, SRNet and TSRNet differ in configuration only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+
+from tsrnet.datasets.batch import TrainingBatch
+from tsrnet.losses.attention import SPARSITY, smoothness
+from tsrnet.losses.classification import CLASSIFICATION
+from tsrnet.losses.mmd import transfer_fc1, transfer_fc2
+from tsrnet.losses.objective import (
+    LossSettings,
+    TransferSettings,
+    regularisation,
+    self_attention_loss,
+    total_loss,
+    transfer_loss,
+)
+from tsrnet.network.network import Network, NetworkOutput
+
+MIN_PAIRS = 2
+"""Under this many pairs a batch has no L_KT (D11)."""
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """`adamw`, constant rate, for frozen features; `sgd` is the paper's (D14).
+
+    The rate falls by `decay_factor` every `decay_every` steps.
+    """
+
+    name: str
+    learning_rate: float
+    weight_decay: float = 0.0
+    momentum: float = 0.9
+    decay_every: int = 5000
+    decay_factor: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.name not in ("adamw", "sgd"):
+            raise ValueError(f"optimizer.name: got {self.name}, need adamw or sgd")
+        if not self.learning_rate > 0:
+            raise ValueError(f"optimizer.learning_rate: got {self.learning_rate}, need a number above 0")
+
+
+class TSRModule(pl.LightningModule):
+    """Trains a network of one stream by eq. (9).
+
+    Args:
+        network: of the untrimmed videos (or of the trimmed ones, for a teacher).
+        losses, transfer, optimizer: settings.
+        teacher: the trimmed network, frozen here (D12); None for training without transfer.
+        seed: with the step decides dropout, so that a training that was cut off goes on the same.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        *,
+        losses: LossSettings,
+        transfer: TransferSettings,
+        optimizer: OptimizerSettings,
+        teacher: Network | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self._losses, self._transfer, self._optimizer, self._seed = losses, transfer, optimizer, seed
+        # In a list: a frozen teacher is no part of this module's weights and checkpoints.
+        self._teacher = [teacher.eval().requires_grad_(False)] if teacher else []
+
+    def on_train_batch_start(self, batch: TrainingBatch, batch_idx: int) -> None:
+        torch.manual_seed(self._seed * 1_000_003 + self.global_step)
+
+    def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
+        videos = batch.videos
+        output = self.network(videos.features, videos.mask)
+        terms = {
+            "class": CLASSIFICATION[self._losses.classification](output.logits, videos.labels),
+            "smoothness": smoothness(output.attention, videos.mask),
+            "sparsity": SPARSITY[self._losses.sparsity](output.attention, videos.mask),
+        }
+        loss = self_attention_loss(
+            terms["class"],
+            regularisation(
+                terms["smoothness"], terms["sparsity"], alpha=self._losses.alpha, beta=self._losses.beta
+            ),
+        )
+        if self._teacher and batch.trimmed is not None and len(batch.paired) >= MIN_PAIRS:
+            terms |= self._transfer_terms(batch, output)
+            weights = (self._transfer.fc1, self._transfer.fc2)
+            loss = total_loss(loss, transfer_loss(terms["fc1"], terms["fc2"], weights=weights))
+        self.log_dict({f"loss/{name}": term for name, term in terms.items()})
+        self.log("loss/total", loss, prog_bar=True)
+        return loss
+
+    def _transfer_terms(self, batch: TrainingBatch, output: NetworkOutput) -> dict[str, Tensor]:
+        assert batch.trimmed is not None
+        teacher = self._teacher[0].to(self.device)
+        with torch.no_grad():
+            source = teacher(batch.trimmed.features, batch.trimmed.mask)
+        pooled, hidden = output.pooled[batch.paired], output.hidden[batch.paired]
+        bandwidth = self._transfer.bandwidth
+        return {
+            "fc1": transfer_fc1(source.pooled, pooled, bandwidth=bandwidth),
+            "fc2": transfer_fc2(source.hidden, hidden, bandwidth=bandwidth),
+        }
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        settings = self._optimizer
+        optimizer: torch.optim.Optimizer
+        if settings.name == "adamw":
+            optimizer = torch.optim.AdamW(
+                self.network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+            )
+        else:
+            optimizer = torch.optim.SGD(
+                self.network.parameters(),
+                lr=settings.learning_rate,
+                momentum=settings.momentum,
+                weight_decay=settings.weight_decay,
+            )
+        schedule = torch.optim.lr_scheduler.StepLR(optimizer, settings.decay_every, settings.decay_factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -1,0 +1,90 @@
+"""A run's configuration as typed settings, all validated before anything is computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from tsrnet.datasets.demo import DemoSettings
+from tsrnet.errors import UserError
+from tsrnet.learning.feature_stage import FeatureSettings
+from tsrnet.learning.module import OptimizerSettings
+from tsrnet.learning.training import TrainerSettings
+from tsrnet.localization.segments import LocalizationSettings
+from tsrnet.losses.objective import LossSettings, TransferSettings
+from tsrnet.metrics.protocols import PROTOCOLS, Protocol
+from tsrnet.network.network import NetworkSettings
+from tsrnet.settings import settings_of
+from tsrnet.video.optical_flow import TVL1
+from tsrnet.video.snippets import SnippetSettings
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `tsrnet.train` is to do."""
+
+    seed: int
+    streams: tuple[str, ...]
+    dataset: DemoSettings
+    protocol: Protocol
+    features: FeatureSettings
+    snippets: SnippetSettings
+    network: NetworkSettings
+    losses: LossSettings
+    transfer: TransferSettings
+    optimizer: dict[str, OptimizerSettings]  # by stream
+    trainer: TrainerSettings
+    teacher_steps: int
+    batch_size: int
+    localization: LocalizationSettings
+    num_timelines: int
+    features_root: Path
+    stages_root: Path
+
+    @classmethod
+    def from_config(cls, config: DictConfig) -> Plan:
+        """Raises UserError that names the key, what was got and what is needed."""
+        streams = tuple(config.stream.names)
+        if not streams or not set(streams) <= {"rgb", "flow"}:
+            raise UserError(f"stream.names: got {list(streams)}, need one or both of rgb and flow")
+        demo = {**_plain(config.dataset), "clips_per_class": config.trimmed.clips_per_class}
+        flow = settings_of(TVL1, config.features.flow, where="features.flow")
+        snippets = settings_of(SnippetSettings, _plain(config.features), where="features")
+        seed, batch_size = _at_least("seed", config.seed, 0), config.optimizer.batch_size
+        return cls(
+            seed=seed,
+            streams=streams,
+            dataset=settings_of(DemoSettings, demo, where="dataset"),
+            protocol=PROTOCOLS[config.dataset.protocol],
+            features=settings_of(FeatureSettings, config.features, where="features"),
+            snippets=SnippetSettings(snippets.resize, snippets.crop, flow),
+            network=settings_of(NetworkSettings, config.model, where="model"),
+            losses=settings_of(LossSettings, config.loss, where="loss"),
+            transfer=settings_of(TransferSettings, config.transfer, where="transfer"),
+            optimizer={stream: _optimizer(config.optimizer, stream) for stream in streams},
+            trainer=settings_of(TrainerSettings, config.trainer, where="trainer"),
+            teacher_steps=_at_least("teacher.max_steps", config.teacher.max_steps, 1),
+            batch_size=_at_least("optimizer.batch_size", batch_size, 1),
+            localization=settings_of(LocalizationSettings, config.localization, where="localization"),
+            num_timelines=_at_least("report.timelines", config.report.timelines, 0),
+            features_root=Path(config.paths.features),
+            stages_root=Path(config.paths.stages),
+        )
+
+
+def _plain(node: Any) -> Any:
+    return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+
+
+def _at_least(key: str, value: Any, least: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise UserError(f"{key}: got {value}, need a whole number >= {least}")
+    return value
+
+
+def _optimizer(node: DictConfig, stream: str) -> OptimizerSettings:
+    rate = node.learning_rate[stream] if OmegaConf.is_dict(node.learning_rate) else node.learning_rate
+    return settings_of(OptimizerSettings, {**_plain(node), "learning_rate": rate}, where="optimizer")

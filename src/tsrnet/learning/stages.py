@@ -1,0 +1,63 @@
+"""Stages: finished work found again by a hash of exactly what it depends on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tsrnet.files import atomic_path, make_folder
+
+FORMAT = 1
+"""Part of every hash: raise it when the same settings compute something else."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A piece of training under `<root>/<name>-<hash of identity>`.
+
+    The folder holds `weights.pt` (a state dict) once finished, `identity.json`, logs, and
+    `last.ckpt` while it trains.
+    """
+
+    root: Path
+    name: str
+    identity: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        """`<name>-<hash>`: the folder's name, and what stages that depend on this one mention."""
+        text = json.dumps({"format": FORMAT, **self.identity}, sort_keys=True)
+        return f"{self.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+    @property
+    def folder(self) -> Path:
+        return self.root / self.key
+
+    @property
+    def weights(self) -> Path:
+        return self.folder / "weights.pt"
+
+    @property
+    def finished(self) -> bool:
+        return self.weights.exists()
+
+    def begin(self) -> None:
+        make_folder(self.folder)
+        with atomic_path(self.folder / "identity.json") as part:
+            part.write_text(json.dumps(self.identity, indent=1, sort_keys=True))
+
+    def finish(self, state: dict[str, Tensor]) -> None:
+        """Store the result; from now on the stage is finished."""
+        with atomic_path(self.weights) as part:
+            torch.save(state, part)
+        (self.folder / "last.ckpt").unlink(missing_ok=True)
+
+    def load(self) -> dict[str, Tensor]:
+        state: dict[str, Tensor] = torch.load(self.weights, map_location="cpu", weights_only=True)
+        return state

@@ -1,0 +1,93 @@
+"""Trains a module as a stage: Lightning's Trainer, logs, and going on after a cut."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from pytorch_lightning.loggers import CSVLogger
+
+from tsrnet.datasets.datamodule import VideoDataModule
+from tsrnet.learning.module import TSRModule
+from tsrnet.learning.stages import Stage
+from tsrnet.progress import Progress
+
+
+@dataclass(frozen=True)
+class TrainerSettings:
+    """What Lightning's Trainer is given."""
+
+    accelerator: str
+    devices: int
+    precision: str
+    max_steps: int
+    checkpoint_every: int
+
+    def __post_init__(self) -> None:
+        for name, value in (("max_steps", self.max_steps), ("checkpoint_every", self.checkpoint_every)):
+            if value < 1:
+                raise ValueError(f"trainer.{name}: got {value}, need at least 1")
+
+
+class _Bar(Callback):
+    """Lightning's own bars fill a log file with one line a step."""
+
+    def __init__(self, what: str, total: int) -> None:
+        self._progress = Progress(what, total)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._progress.__enter__()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        if trainer.global_step % 10 == 0 or trainer.global_step == self._progress.total:
+            loss = float(trainer.callback_metrics.get("loss/total", torch.nan))
+            self._progress.update(trainer.global_step, f"loss {loss:.3f}")
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self._progress.__exit__(None, None, None)
+
+
+def train_stage(
+    stage: Stage, module: TSRModule, data: VideoDataModule, settings: TrainerSettings, *, max_steps: int
+) -> None:
+    """Train `module.network` for `max_steps` and finish the stage with its weights.
+
+    When an earlier call was cut off, training goes on from its last checkpoint.
+    """
+    stage.begin()
+    checkpoint = stage.folder / "last.ckpt"
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        # Loading with workers is a setting of ours; small stages log less often than every 50 steps.
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*(exists and is not empty|previous log files).*")
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*deprecated.*")
+        trainer = pl.Trainer(
+            accelerator=settings.accelerator,
+            devices=settings.devices,
+            precision=settings.precision,  # type: ignore[arg-type]
+            max_steps=max_steps,
+            max_epochs=-1,
+            logger=CSVLogger(stage.folder, name="", version="logs"),
+            log_every_n_steps=10,
+            callbacks=[
+                ModelCheckpoint(
+                    stage.folder,
+                    filename="last",
+                    every_n_train_steps=settings.checkpoint_every,
+                    enable_version_counter=False,
+                ),
+                _Bar(f"training {stage.key}", max_steps),
+            ],
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            default_root_dir=stage.folder,
+        )
+        resume = str(checkpoint) if checkpoint.exists() else None
+        trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+    stage.finish({name: value.cpu() for name, value in module.network.state_dict().items()})

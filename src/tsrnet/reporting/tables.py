@@ -1,0 +1,36 @@
+"""The figures of a run as tables on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def print_metrics(metrics: Mapping[str, Any]) -> None:
+    """Print what metrics.json holds, in percent."""
+    console = Console()
+    protocol = f"{metrics['protocol']}, {metrics['videos']} videos, seed {metrics['seed']}"
+    recognition = Table(title=f"Recognition (%): {protocol}")
+    names = list(next(iter(metrics["recognition"].values())))
+    for name in ("stream", *names):
+        recognition.add_column(name, justify="left" if name == "stream" else "right")
+    for stream, figures in metrics["recognition"].items():
+        recognition.add_row(stream, *(f"{100 * figures[name]:.1f}" for name in names))
+    console.print(recognition)
+    detection = Table(title=f"Detection mAP (%) at tIoU: {protocol}")
+    means = metrics["detection"]["mAP"]
+    for name in (*means, "average"):
+        detection.add_column(name, justify="right")
+    average = metrics["detection"]["average_mAP"]
+    detection.add_row(*(f"{100 * value:.1f}" for value in (*means.values(), average)))
+    console.print(detection)
+    if metrics["attention"]:
+        attention = Table(title="Mean attention x n, ground-truth segments against the rest")
+        for name in ("stream", "inside", "outside", "ratio"):
+            attention.add_column(name, justify="left" if name == "stream" else "right")
+        for stream, row in metrics["attention"].items():
+            attention.add_row(stream, *(f"{row[name]:.2f}" for name in ("inside", "outside", "ratio")))
+        console.print(attention)

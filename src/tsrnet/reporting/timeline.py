@@ -1,0 +1,116 @@
+"""A picture of one video over time: frames, ground truth, detections, scores, attention."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+STREAM_COLOURS = {"rgb": "#c44e52", "flow": "#4c72b0"}
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A segment of a class in seconds; the score in [0, 1] decides how solid it is."""
+
+    label: str
+    start_s: float
+    end_s: float
+    score: float
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A named function of time: `times_s` (n,), `values` (n,)."""
+
+    name: str
+    times_s: npt.NDArray[np.floating]
+    values: npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """What is drawn of a video; curves of class scores belong to the class `top`."""
+
+    title: str
+    duration_s: float
+    strip: Sequence[npt.NDArray[np.uint8]]
+    classes: Sequence[str]
+    truth: Sequence[Bar]
+    detections: Sequence[Bar]
+    score: Curve
+    threshold: float
+    top: str
+    attention: Sequence[Curve]
+    activations: Sequence[Curve]
+
+
+def draw_timeline(timeline: Timeline, path: Path) -> None:
+    """Write the picture as PNG."""
+    rows = max(1, len({bar.label for bar in (*timeline.truth, *timeline.detections)}))
+    heights = (1.05, 0.35 + 0.22 * rows, 0.35 + 0.22 * rows, 1.0, 1.0, 1.0)
+    figure = Figure(figsize=(12, sum(heights) + 1.3), layout="constrained")
+    axes: list[Axes] = list(figure.subplots(len(heights), 1, height_ratios=heights))
+    figure.suptitle(timeline.title, fontsize=11)
+    axes[0].imshow(
+        np.concatenate(list(timeline.strip), axis=1), extent=(0, timeline.duration_s, 0, 1), aspect="auto"
+    )
+    axes[0].set_yticks([])
+    labels = sorted({bar.label for bar in (*timeline.truth, *timeline.detections)})
+    for axis, name, bars in (
+        (axes[1], "ground truth", timeline.truth),
+        (axes[2], "detections", timeline.detections),
+    ):
+        _bars(axis, bars, labels, timeline.classes)
+        axis.set_title(name, fontsize=9, loc="left", pad=2)
+    _curves(axes[3], [timeline.score], f"{timeline.score.name} of {timeline.top}", {})
+    axes[3].axhline(timeline.threshold, color="black", linewidth=0.8, linestyle="--")
+    _curves(axes[4], timeline.activations, f"class activation of {timeline.top} (sigmoid)", STREAM_COLOURS)
+    _curves(axes[5], timeline.attention, "attention a x n (1: like the mean)", STREAM_COLOURS)
+    for axis in axes[3:5]:
+        axis.set_ylim(0, 1)
+    axes[5].set_ylim(bottom=0)
+    for index, axis in enumerate(axes):
+        axis.set_xlim(0, timeline.duration_s)
+        axis.tick_params(labelsize=8, labelbottom=index == len(axes) - 1)
+        if index > 0:
+            for bar in timeline.truth:
+                axis.axvspan(bar.start_s, bar.end_s, color="0.9", zorder=0)
+    axes[-1].set_xlabel("seconds", fontsize=9)
+    figure.savefig(path, dpi=100)
+
+
+def _bars(axis: Axes, bars: Sequence[Bar], labels: Sequence[str], classes: Sequence[str]) -> None:
+    palette = matplotlib.colormaps["tab20" if len(classes) > 10 else "tab10"]
+    for bar in bars:
+        row = labels.index(bar.label)
+        axis.barh(
+            row,
+            bar.end_s - bar.start_s,
+            left=bar.start_s,
+            height=0.8,
+            color=palette(list(classes).index(bar.label) % palette.N),
+            alpha=0.3 + 0.7 * min(1.0, bar.score),
+        )
+    axis.set_yticks(range(len(labels)), labels, fontsize=8)
+    axis.set_ylim(-0.6, max(1, len(labels)) - 0.4)
+
+
+def _curves(axis: Axes, curves: Sequence[Curve], title: str, colours: dict[str, str]) -> None:
+    for curve in curves:
+        axis.plot(
+            curve.times_s,
+            curve.values,
+            label=curve.name,
+            color=colours.get(curve.name, "#333333"),
+            linewidth=1.2,
+        )
+    axis.set_title(title, fontsize=9, loc="left", pad=2)
+    if len(curves) > 1:
+        axis.legend(fontsize=7, loc="upper right")

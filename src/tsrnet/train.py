@@ -1,0 +1,32 @@
+"""`python -m tsrnet.train`: every stage that the configuration needs, then test and report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tsrnet.command import run_command
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def train(config: DictConfig) -> None:
+    """Data and features, a network a stream, the test videos, the run folder."""
+    from pathlib import Path
+
+    from hydra.core.hydra_config import HydraConfig
+
+    # torch and all that takes seconds to import: not before --help and --cfg job have answered
+    from tsrnet.learning.experiment import prepare_data, train_network
+    from tsrnet.learning.plan import Plan
+    from tsrnet.learning.report import report_test
+
+    plan = Plan.from_config(config)
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    data = prepare_data(plan)
+    trained = {stream: train_network(plan, data, stream) for stream in plan.streams}
+    report_test(plan, data, trained, folder, config)
+
+
+if __name__ == "__main__":
+    run_command("train", train)
