@@ -67,7 +67,7 @@ class VideoDataModule(pl.LightningDataModule):
         )
         return DataLoader(
             paired,
-            batch_sampler=stream,  # type: ignore[arg-type]  # it yields draws, not indices
+            batch_sampler=stream,
             collate_fn=TrainingBatch.collate,
             num_workers=self._num_workers,
         )

@@ -79,26 +79,26 @@ def pose_of(act: Act, time_s: float) -> tuple[npt.NDArray[np.float64], float]:
     both = (0, 1)
     if act.name == "Wave":
         _set_side(pose, "shoulder", act.side, 2.2)
-        _set_side(pose, "elbow", act.side, 0.5 + 0.8 * np.sin(phase))
+        _set_side(pose, "elbow", act.side, 0.5 + 1.0 * np.sin(phase))
     elif act.name == "JumpingJack":
         for side in both:
-            _set_side(pose, "shoulder", side, 1.5 + 1.2 * swing)
-            _set_side(pose, "hip", side, 0.25 + 0.35 * swing)
-        lift = 0.07 * abs(np.sin(phase))
+            _set_side(pose, "shoulder", side, 1.4 + 1.4 * swing)
+            _set_side(pose, "hip", side, 0.25 + 0.45 * swing)
+        lift = 0.12 * swing
     elif act.name == "Squat":
         for side in both:
-            _set_side(pose, "hip", side, 0.55 + 0.65 * swing)
-            _set_side(pose, "knee", side, -0.6 - 0.7 * swing)
+            _set_side(pose, "hip", side, 0.4 + 0.85 * swing)
+            _set_side(pose, "knee", side, -0.45 - 0.9 * swing)
             _set_side(pose, "shoulder", side, 0.8)
             _set_side(pose, "elbow", side, -1.2)
     elif act.name == "SideKick":
-        _set_side(pose, "hip", act.side, 0.6 + 0.9 * swing)
+        _set_side(pose, "hip", act.side, 0.5 + 1.1 * swing)
         _set_side(pose, "shoulder", 1 - act.side, 0.5 + 0.5 * swing)
     elif act.name in ("CircleOutward", "CircleInward"):
         turn = phase if act.name == "CircleOutward" else -phase
         for side in both:
-            _set_side(pose, "shoulder", side, 1.35)
-            _set_side(pose, "elbow", side, turn % (2 * np.pi))
+            _set_side(pose, "shoulder", side, 1.5 + 0.7 * np.cos(turn))
+            _set_side(pose, "elbow", side, 0.2 + 1.1 * np.sin(turn))
     elif act.name == "walk":
         for side, sign in zip(both, (1, -1), strict=True):
             _set_side(pose, "hip", side, 0.3 * sign * np.sin(phase))
@@ -133,11 +133,11 @@ def untrimmed_scripts(seed: int, subset: str, count: int) -> list[Script]:
             classes.append(str(rng.choice([name for name in ACTIONS if name != classes[0]])))
         instances = classes + [classes[0]] * int(rng.integers(0, 3))
         acts: list[Act] = []
-        now = _idle(rng, acts, 0.0, float(rng.uniform(1.5, 6)))
+        now = _idle(rng, acts, 0.0, float(rng.uniform(1.5, 5)))
         for name in instances:
-            now = _act(rng, acts, name, now, float(rng.uniform(2.5, 6)), rng.uniform(0.6, 1.4))
-            now = _idle(rng, acts, now, float(rng.uniform(2, 6)))
-        target = float(rng.uniform(20, 40))
+            now = _act(rng, acts, name, now, float(rng.uniform(2.5, 6)), rng.uniform(0.7, 1.3))
+            now = _idle(rng, acts, now, float(rng.uniform(2, 5)))
+        target = float(rng.uniform(20, 32))
         while now < 20 or now + 3 < min(target, 37):
             now = _idle(rng, acts, now, float(rng.uniform(2, 5)))
         name = f"demo_{'train' if split == 0 else 'test'}_{index:03d}"
@@ -162,7 +162,7 @@ def trimmed_scripts(seed: int, clips_per_class: int) -> list[Script]:
 def _act(
     rng: np.random.Generator, acts: list[Act], name: str, start_s: float, length_s: float, speed: float
 ) -> float:
-    acts.append(Act(name, start_s, start_s + length_s, 1.1 * speed, int(rng.integers(2))))
+    acts.append(Act(name, start_s, start_s + length_s, 1.3 * speed, int(rng.integers(2))))
     return start_s + length_s
 
 
@@ -180,10 +180,10 @@ def frames(script: Script, size: int) -> Iterator[figure.Image]:
     body = scene.body(rng)
     if script.trimmed:
         place = scene.plain(rng, size)
-        height, x, floor = rng.uniform(0.72, 0.8), rng.uniform(0.46, 0.54), rng.uniform(0.9, 0.93)
+        height, x, floor = rng.uniform(0.78, 0.86), rng.uniform(0.46, 0.54), rng.uniform(0.92, 0.95)
     else:
         place = scene.cluttered(rng, size, duration_s=script.duration_s)
-        height, x, floor = rng.uniform(0.5, 0.7), rng.uniform(0.3, 0.7), rng.uniform(0.8, 0.95)
+        height, x, floor = rng.uniform(0.55, 0.75), rng.uniform(0.3, 0.7), rng.uniform(0.8, 0.95)
     starts = [x]
     for act in script.acts:  # where the figure stands when each act begins; it turns at the edges
         target = starts[-1] + act.walk

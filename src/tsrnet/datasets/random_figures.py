@@ -64,7 +64,7 @@ def _setting(
     canvas = 2 * size
     place = scene.plain(rng, canvas) if rng.random() < 0.25 else scene.cluttered(rng, canvas, duration_s=30)
     foot = (float(rng.uniform(0.25, 0.75) * canvas), float(rng.uniform(0.78, 0.95) * canvas))
-    return place, scene.body(rng), float(rng.uniform(0.4, 0.75) * canvas), foot
+    return place, scene.body(rng), float(rng.uniform(0.5, 0.85) * canvas), foot
 
 
 def _pose(rng: np.random.Generator) -> npt.NDArray[np.float64]:

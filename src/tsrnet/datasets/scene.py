@@ -64,7 +64,7 @@ def plain(rng: np.random.Generator, size: int) -> Scene:
 
 
 def cluttered(rng: np.random.Generator, size: int, *, duration_s: float) -> Scene:
-    """A scene full of shapes, half of them swaying, some crossed by moving objects."""
+    """A scene full of shapes, some swaying, some crossed by moving objects."""
     coarse = rng.integers(70, 150, (4, 8, 3)).astype(np.uint8)
     backdrop = np.asarray(cv2.resize(coarse, (2 * size, size), interpolation=cv2.INTER_CUBIC), np.uint8)
     for _ in range(int(rng.integers(12, 28))):
@@ -85,12 +85,12 @@ def cluttered(rng: np.random.Generator, size: int, *, duration_s: float) -> Scen
             float(rng.uniform(0.04, 0.09) * size),
             colour(rng, 60, 200),
         )
-        for _ in range(int(duration_s / 8 * rng.uniform(0, 1.5)))
+        for _ in range(int(duration_s / 10 * rng.uniform(0, 1)))
     )
-    moving = rng.random() < 0.5
+    moving = rng.random() < 0.33
     return Scene(
         _grain(rng, backdrop, 6.0),
-        sway=float(rng.uniform(0.1, 0.3) * size) if moving else 0.0,
+        sway=float(rng.uniform(0.04, 0.15) * size) if moving else 0.0,
         sway_period_s=float(rng.uniform(4, 9)),
         phase=float(rng.uniform(0, 2 * np.pi)),
         crossers=crossers,

@@ -56,7 +56,7 @@ def submission(detections: dict[str, list[Detection]]) -> dict[str, object]:
 
 
 @dataclass
-class TestFigures:
+class FigureCollector:
     """Gathers what the figures need, video by video; memory does not hold their scores."""
 
     records: dict[str, VideoRecord]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import pytorch_lightning as pl
@@ -71,6 +72,12 @@ class TSRModule(pl.LightningModule):
         super().__init__()
         self.network = network
         self._losses, self._transfer, self._optimizer, self._seed = losses, transfer, optimizer, seed
+        if losses.beta > 0 and losses.sparsity == "l1" and network.settings.attention == "self":
+            warnings.warn(
+                "loss.sparsity=l1 is constant under the softmax of eq. (1): loss.beta has no effect;"
+                " take loss.sparsity=entropy or l_half",
+                stacklevel=2,
+            )
         # In a list: a frozen teacher is no part of this module's weights and checkpoints.
         self._teacher = [teacher.eval().requires_grad_(False)] if teacher else []
 

@@ -13,9 +13,9 @@ from omegaconf import DictConfig, OmegaConf
 from tsrnet.datasets.records import VideoRecord
 from tsrnet.files import atomic_path
 from tsrnet.learning.experiment import Data, Trained, test_loaders
-from tsrnet.learning.figures import TestFigures, submission
+from tsrnet.learning.figures import FigureCollector, submission
 from tsrnet.learning.plan import Plan
-from tsrnet.learning.testing import VideoResult, test
+from tsrnet.learning.testing import VideoResult, run_test
 from tsrnet.progress import track
 from tsrnet.reporting.tables import print_metrics
 from tsrnet.reporting.timeline import Bar, Curve, Timeline, draw_timeline
@@ -31,12 +31,12 @@ def report_test(
 ) -> None:
     """Run the networks over the test videos and write what a run folder holds."""
     records = {record.id: record for record in data.untrimmed.test}
-    figures = TestFigures(records, data.untrimmed.classes)
+    figures = FigureCollector(records, data.untrimmed.classes)
     networks = {stream: result.network for stream, result in trained.items()}
     device = pl.Trainer(
         accelerator=plan.trainer.accelerator, devices=1, logger=False, enable_checkpointing=False
     ).strategy.root_device
-    results = test(networks, test_loaders(plan, data), plan.localization, device=device)
+    results = run_test(networks, test_loaders(plan, data), plan.localization, device=device)
     drawn = set(list(records)[: plan.num_timelines])
     for result in track(results, total=len(records), what="testing"):
         record = records[result.id]
@@ -67,7 +67,7 @@ def report_test(
 
 
 def _timeline(
-    result: VideoResult, record: VideoRecord, figures: TestFigures, grid: TimeGrid, data: Data, plan: Plan
+    result: VideoResult, record: VideoRecord, figures: FigureCollector, grid: TimeGrid, data: Data, plan: Plan
 ) -> Timeline:
     classes = data.untrimmed.classes
     top = int(np.argmax(list(result.probabilities.values())[-1]))

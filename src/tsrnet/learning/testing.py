@@ -80,7 +80,7 @@ def fuse_probabilities(streams: Sequence[Tensor]) -> Tensor:
     return torch.stack(list(streams)).sum(dim=0).softmax(dim=1) if len(streams) > 1 else streams[0]
 
 
-def test(
+def run_test(
     networks: Mapping[str, Network],
     loaders: Mapping[str, DataLoader[Sample]],
     settings: LocalizationSettings,

@@ -24,12 +24,13 @@ def localization_attention(logits: Tensor, weights: Tensor, mask: Tensor, *, for
     valid = mask.unsqueeze(-1)
     if form == "standardized":
         count = valid.sum(dim=1, keepdim=True)
-        mean = logits.where(valid, 0.0).sum(dim=1, keepdim=True) / count
-        centred = (logits - mean).where(valid, 0.0)
+        exact = logits.double()
+        mean = exact.where(valid, 0.0).sum(dim=1, keepdim=True) / count
+        centred = (exact - mean).where(valid, 0.0)
         deviation = (centred.square().sum(dim=1, keepdim=True) / count).sqrt()
-        # Equal logits (mean pooling, one snippet) have no deviation: all stay at sigmoid(0).
-        standard = centred / deviation.clamp_min(1e-6)
-        return standard.mean(dim=-1).sigmoid() * mask
+        # Equal logits (mean pooling, a still video) have no deviation but rounding: all are sigmoid(0).
+        standard = centred / deviation.clamp_min(1e-4)
+        return standard.mean(dim=-1).sigmoid().to(logits.dtype) * mask
     if form == "max":
         peak = weights.where(valid, 0.0).amax(dim=1, keepdim=True)
         return (weights / peak).mean(dim=-1) * mask

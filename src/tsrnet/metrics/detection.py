@@ -48,11 +48,12 @@ class Segments:
 
 
 def tiou(start_s: Floats, end_s: Floats, other_start_s: Floats, other_end_s: Floats) -> Floats:
-    """Temporal intersection over union, broadcast; two equal segments of length 0 have 1."""
+    """Temporal intersection over union, broadcast; 0/0 of two segments of length 0 is 1."""
     intersection = np.maximum(np.minimum(end_s, other_end_s) - np.maximum(start_s, other_start_s), 0)
     union = (end_s - start_s) + (other_end_s - other_start_s) - intersection
-    same = (start_s == other_start_s) & (end_s == other_end_s)
-    return np.where(same, 1.0, intersection / np.where(union > 0, union, 1.0))
+    empty = union == 0
+    overlap: Floats = np.where(empty, 1.0, intersection / np.where(empty, 1.0, union))
+    return overlap
 
 
 def interpolated_average_precision(precision: Floats, recall: Floats) -> float:

@@ -44,7 +44,7 @@ class NetworkOutput:
     """What the losses need of a batch.
 
     `attention_logits` and `attention` (batch, time, hops), `pooled` (batch, m) is m of eq. (1),
-    `hidden` (batch, hidden_size) is FC1(m), `logits` (batch, classes).
+    `hidden` (batch, hidden_size) is ReLU(FC1(m)), `logits` (batch, classes).
     """
 
     attention_logits: Tensor

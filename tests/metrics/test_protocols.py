@@ -1,0 +1,48 @@
+"""Named protocols: thresholds and the figures that they report."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tsrnet.metrics.detection import Segments
+from tsrnet.metrics.protocols import PROTOCOLS
+
+CLASSES = ("Jump", "Run", "Throw")
+TRUTH = Segments.of(
+    [(0, 0, 0.0, 10.0, 0.0), (0, 2, 20.0, 30.0, 0.0), (1, 2, 0.0, 10.0, 0.0)],
+)
+
+
+def test_thresholds_of_the_protocols() -> None:
+    """activitynet: 0.50:0.05:0.95. demo: 0.1:0.1:0.9 as the THUMOS14 tables. As decimals, without drift."""
+    decimals = {name: " ".join(map(repr, p.thresholds)) for name, p in PROTOCOLS.items()}
+    assert decimals["activitynet"] == "0.5 0.55 0.6 0.65 0.7 0.75 0.8 0.85 0.9 0.95"
+    assert decimals["demo"] == "0.1 0.2 0.3 0.4 0.5 0.6 0.7 0.8 0.9"
+
+
+def test_figures_of_a_known_case() -> None:
+    """Jump is found with tIoU 0.8; of the two Throws one is found exactly, behind a false one."""
+    found = Segments.of(
+        [(0, 0, 0.0, 8.0, 0.3), (5, 2, 0.0, 10.0, 0.9), (0, 2, 20.0, 30.0, 0.8), (0, 1, 0.0, 5.0, 0.7)]
+    )
+    figures = PROTOCOLS["activitynet"].detection_figures(found, TRUTH, CLASSES)
+    assert figures["AP@0.50"] == {"Jump": 1.0, "Throw": 0.25}
+    expected = {f"{t / 100:.2f}": (1.25 if t <= 80 else 0.25) / 2 for t in range(50, 100, 5)}
+    assert figures["mAP"] == pytest.approx(expected)
+    assert figures["average_mAP"] == pytest.approx(np.mean(list(expected.values())))
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_perfect_detections_and_none(name: str) -> None:
+    nothing = PROTOCOLS[name].detection_figures(Segments.of([]), TRUTH, CLASSES)
+    everything = PROTOCOLS[name].detection_figures(TRUTH, TRUTH, CLASSES)
+    assert everything["average_mAP"] == 1.0
+    assert nothing["average_mAP"] == 0.0
+    assert nothing["AP@0.50"] == {"Jump": 0.0, "Throw": 0.0}
+
+
+def test_a_class_without_detections_stays_in_the_mean() -> None:
+    found = Segments.of([(0, 0, 0.0, 10.0, 0.5)])
+    figures = PROTOCOLS["demo"].detection_figures(found, TRUTH, CLASSES)
+    assert set(figures["mAP"].values()) == {0.5}
