@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import os
 import re
 import sys
@@ -31,17 +32,33 @@ def run_command(config_name: str, function: Callable[[DictConfig], None]) -> Non
     """
     trace = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing pages
-    main = hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=config_name)(function)
+
+    @functools.wraps(function)
+    def job(config: DictConfig) -> None:
+        try:
+            function(config)
+        except UserError as error:
+            if trace:
+                raise
+            # Here and not below: Hydra would put a line with all overrides before ours.
+            sys.exit(_say(str(error)))
+
+    main = hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=config_name)(job)
     try:
         main()
-    except (UserError, HydraException, OmegaConfBaseException, OSError) as error:
+    except (HydraException, OmegaConfBaseException, OSError) as error:
         if trace:
             raise
-        print(f"error: {_one_line(error, config_name)}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(_say(_one_line(error, config_name)))
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on from here", file=sys.stderr)
         sys.exit(130)
+
+
+def _say(mistake: str) -> int:
+    """Print the line of a user's mistake; return the exit code that goes with it."""
+    print(f"error: {mistake}", file=sys.stderr)
+    return 2
 
 
 def _one_line(error: Exception, config_name: str) -> str:

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import OmegaConf
+from pydantic import TypeAdapter, ValidationError
 
 from tsrnet.errors import UserError
 
 T = TypeVar("T")
 
 
-def settings_of(kind: type[T], node: DictConfig | dict[str, Any], *, where: str) -> T:
+def settings_of(kind: type[T], node: Any, *, where: str) -> T:
     """The dataclass `kind` filled from a part of the configuration, types and values checked.
 
     Keys that `kind` lacks are left to others. Raises UserError that names the key.
     """
-    schema = OmegaConf.structured(kind)
-    OmegaConf.set_readonly(schema, False)
-    values = OmegaConf.create(dict(node))
-    known = {key: values[key] for key in values if key in schema}
+    values = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
     try:
-        settings: T = OmegaConf.to_object(OmegaConf.merge(schema, known))  # type: ignore[assignment]
-    except OmegaConfBaseException as error:
-        raise UserError(f"{where}.{getattr(error, 'full_key', '')}: {str(error).splitlines()[0]}") from error
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    return settings
+        return TypeAdapter(kind).validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        cause = first.get("ctx", {}).get("error")
+        if isinstance(cause, ValueError):  # raised by the dataclass, which names the key itself
+            raise UserError(str(cause)) from error
+        key = ".".join([where, *map(str, first["loc"])])
+        raise UserError(f"{key}: got {first['input']!r}, {first['msg'].lower()}") from error

@@ -72,44 +72,44 @@ def _set_side(pose: npt.NDArray[np.float64], joint: str, side: int, angle: float
 def pose_of(act: Act, time_s: float) -> tuple[npt.NDArray[np.float64], float]:
     """Pose (8 angles, radians; see `figure.JOINT_ANGLES`) and lift of an act at a time."""
     phase = 2 * np.pi * act.cycles_per_s * (time_s - act.start_s)
-    swing = 0.5 - 0.5 * np.cos(phase)  # 0 to 1 and back, once a cycle
+    pulse = np.sin(phase)
     sway = 0.04 * np.sin(1.3 * time_s)
     pose = np.array([0.15, 0.1, 0.15, 0.1, 0.06, 0.0, 0.06, 0.0]) + sway
     lift = 0.0
     both = (0, 1)
     if act.name == "Wave":
-        _set_side(pose, "shoulder", act.side, 2.2)
-        _set_side(pose, "elbow", act.side, 0.5 + 1.0 * np.sin(phase))
+        _set_side(pose, "shoulder", act.side, 2.6)
+        _set_side(pose, "elbow", act.side, 0.9 * pulse)
     elif act.name == "JumpingJack":
         for side in both:
-            _set_side(pose, "shoulder", side, 1.4 + 1.4 * swing)
-            _set_side(pose, "hip", side, 0.25 + 0.45 * swing)
-        lift = 0.12 * swing
+            _set_side(pose, "shoulder", side, 2.1 + 0.5 * pulse)
+            _set_side(pose, "hip", side, 0.45 + 0.15 * pulse)
+        lift = 0.03 + 0.03 * pulse
     elif act.name == "Squat":
         for side in both:
-            _set_side(pose, "hip", side, 0.4 + 0.85 * swing)
-            _set_side(pose, "knee", side, -0.45 - 0.9 * swing)
-            _set_side(pose, "shoulder", side, 0.8)
-            _set_side(pose, "elbow", side, -1.2)
+            _set_side(pose, "hip", side, 1.0 + 0.25 * pulse)
+            _set_side(pose, "knee", side, -1.1 - 0.25 * pulse)
+            _set_side(pose, "shoulder", side, 0.6)
+            _set_side(pose, "elbow", side, -1.4)
     elif act.name == "SideKick":
-        _set_side(pose, "hip", act.side, 0.5 + 1.1 * swing)
-        _set_side(pose, "shoulder", 1 - act.side, 0.5 + 0.5 * swing)
+        _set_side(pose, "hip", act.side, 1.25 + 0.35 * pulse)
+        _set_side(pose, "shoulder", 1 - act.side, 0.9)
     elif act.name in ("CircleOutward", "CircleInward"):
         turn = phase if act.name == "CircleOutward" else -phase
         for side in both:
-            _set_side(pose, "shoulder", side, 1.5 + 0.7 * np.cos(turn))
-            _set_side(pose, "elbow", side, 0.2 + 1.1 * np.sin(turn))
+            _set_side(pose, "shoulder", side, 1.4 + 0.4 * np.cos(turn))
+            _set_side(pose, "elbow", side, 0.1 + 0.7 * np.sin(turn))
     elif act.name == "walk":
         for side, sign in zip(both, (1, -1), strict=True):
             _set_side(pose, "hip", side, 0.3 * sign * np.sin(phase))
             _set_side(pose, "knee", side, -0.25 * max(0.0, sign * np.cos(phase)))
             _set_side(pose, "shoulder", side, 0.15 - 0.25 * sign * np.sin(phase))
     elif act.name == "hand_up":
-        _set_side(pose, "shoulder", act.side, 2.2)
-        _set_side(pose, "elbow", act.side, 0.5)
+        _set_side(pose, "shoulder", act.side, 2.6)
+        _set_side(pose, "elbow", act.side, 0.3)
     elif act.name == "stretch":
         for side in both:
-            _set_side(pose, "shoulder", side, 1.5 + 0.2 * np.sin(phase / 4))
+            _set_side(pose, "shoulder", side, 1.4 + 0.2 * np.sin(phase / 4))
     elif act.name == "lean":
         _set_side(pose, "hip", act.side, 0.35)
         _set_side(pose, "knee", act.side, -0.25)
@@ -135,7 +135,7 @@ def untrimmed_scripts(seed: int, subset: str, count: int) -> list[Script]:
         acts: list[Act] = []
         now = _idle(rng, acts, 0.0, float(rng.uniform(1.5, 5)))
         for name in instances:
-            now = _act(rng, acts, name, now, float(rng.uniform(2.5, 6)), rng.uniform(0.7, 1.3))
+            now = _act(rng, acts, name, now, float(rng.uniform(2.5, 6)), rng.uniform(0.75, 1.25))
             now = _idle(rng, acts, now, float(rng.uniform(2, 5)))
         target = float(rng.uniform(20, 32))
         while now < 20 or now + 3 < min(target, 37):
@@ -162,7 +162,7 @@ def trimmed_scripts(seed: int, clips_per_class: int) -> list[Script]:
 def _act(
     rng: np.random.Generator, acts: list[Act], name: str, start_s: float, length_s: float, speed: float
 ) -> float:
-    acts.append(Act(name, start_s, start_s + length_s, 1.3 * speed, int(rng.integers(2))))
+    acts.append(Act(name, start_s, start_s + length_s, 1.8 * speed, int(rng.integers(2))))
     return start_s + length_s
 
 

@@ -42,16 +42,20 @@ class FeatureStore:
             ) from error
 
     def claim(self, identity: dict[str, Any]) -> None:
-        """Say what the features to come are made by; UserError when those there differ."""
+        """Say what the features to come are made by; UserError when those there differ.
+
+        "versions" of libraries are noted, but do not have to be the same.
+        """
         identity = json.loads(json.dumps(identity))
         present = self.identity
         if not present:
             with atomic_path(self.folder / "features.json") as part:
                 part.write_text(json.dumps(identity, indent=1, sort_keys=True))
-        elif present != identity:
-            keys = sorted(k for k in present.keys() | identity.keys() if present.get(k) != identity.get(k))
+            return
+        keys = sorted((present.keys() | identity.keys()) - {"versions"})
+        if differing := [key for key in keys if present.get(key) != identity.get(key)]:
             raise UserError(
-                f"{self.folder}: holds features made with other settings ({', '.join(keys)});"
+                f"{self.folder}: holds features made with other settings ({', '.join(differing)});"
                 " give another features.name or delete the folder"
             )
 

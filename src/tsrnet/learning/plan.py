@@ -18,7 +18,6 @@ from tsrnet.losses.objective import LossSettings, TransferSettings
 from tsrnet.metrics.protocols import PROTOCOLS, Protocol
 from tsrnet.network.network import NetworkSettings
 from tsrnet.settings import settings_of
-from tsrnet.video.optical_flow import TVL1
 from tsrnet.video.snippets import SnippetSettings
 
 
@@ -51,8 +50,6 @@ class Plan:
         if not streams or not set(streams) <= {"rgb", "flow"}:
             raise UserError(f"stream.names: got {list(streams)}, need one or both of rgb and flow")
         demo = {**_plain(config.dataset), "clips_per_class": config.trimmed.clips_per_class}
-        flow = settings_of(TVL1, config.features.flow, where="features.flow")
-        snippets = settings_of(SnippetSettings, _plain(config.features), where="features")
         seed, batch_size = _at_least("seed", config.seed, 0), config.optimizer.batch_size
         return cls(
             seed=seed,
@@ -60,7 +57,7 @@ class Plan:
             dataset=settings_of(DemoSettings, demo, where="dataset"),
             protocol=PROTOCOLS[config.dataset.protocol],
             features=settings_of(FeatureSettings, config.features, where="features"),
-            snippets=SnippetSettings(snippets.resize, snippets.crop, flow),
+            snippets=settings_of(SnippetSettings, config.features, where="features"),
             network=settings_of(NetworkSettings, config.model, where="model"),
             losses=settings_of(LossSettings, config.loss, where="loss"),
             transfer=settings_of(TransferSettings, config.transfer, where="transfer"),

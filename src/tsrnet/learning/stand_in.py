@@ -24,11 +24,12 @@ from tsrnet.video.snippets import SnippetSettings
 
 @dataclass(frozen=True)
 class StandInSettings:
-    """How much the stand-in sees: pictures, flow stacks, steps of `batch_size`, peak rate."""
+    """How much the stand-in sees, how many steps of `batch_size` a network takes, peak rate."""
 
     num_pictures: int
     num_stacks: int
-    num_steps: int
+    picture_steps: int
+    stack_steps: int
     batch_size: int
     learning_rate: float
     seed: int = 0
@@ -38,7 +39,10 @@ def train_stand_in(
     name: str, *, stream: str, settings: StandInSettings, snippets: SnippetSettings, workers: int
 ) -> dict[str, Tensor]:
     """State dict of a `Backbone` of this name, trained from nothing for one stream."""
-    count = settings.num_pictures if stream == "rgb" else settings.num_stacks
+    if stream == "rgb":
+        count, num_steps = settings.num_pictures, settings.picture_steps
+    else:
+        count, num_steps = settings.num_stacks, settings.stack_steps
     inputs, targets = _samples(count, stream, settings.seed, snippets, workers)
     torch.manual_seed(settings.seed)
     backbone = Backbone(name, stream=stream).train().to(memory_format=torch.channels_last)
@@ -46,11 +50,10 @@ def train_stand_in(
     parameters = [*backbone.parameters(), *head.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=settings.learning_rate, total_steps=settings.num_steps
+        optimizer, max_lr=settings.learning_rate, total_steps=num_steps
     )
     rng = np.random.default_rng((settings.seed, 3))
-    steps = range(settings.num_steps)
-    for _ in track(steps, total=settings.num_steps, what=f"training the stand-in backbone ({stream})"):
+    for _ in track(range(num_steps), total=num_steps, what=f"training the stand-in backbone ({stream})"):
         rows = rng.choice(len(inputs), settings.batch_size, replace=False)
         batch, wanted = inputs[rows], targets[rows]
         if rng.random() < 0.5:

@@ -1,0 +1,77 @@
+"""The demo: scripts follow from the seed, splits and classes are what the README says."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tsrnet.datasets import demo
+from tsrnet.errors import UserError
+
+
+def test_scripts_follow_from_the_seed() -> None:
+    assert demo.untrimmed_scripts(4, "testing", 6) == demo.untrimmed_scripts(4, "testing", 6)
+    assert demo.untrimmed_scripts(4, "testing", 6) != demo.untrimmed_scripts(5, "testing", 6)
+    assert demo.untrimmed_scripts(4, "testing", 12)[:6] == demo.untrimmed_scripts(4, "testing", 6)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_untrimmed_videos_are_20_to_40_s_with_1_to_4_instances_and_background(seed: int) -> None:
+    for subset in ("training", "testing"):
+        scripts = demo.untrimmed_scripts(seed, subset, 24)
+        for script in scripts:
+            assert 20 <= script.duration_s <= 40
+            assert 1 <= len(script.actions) <= 4
+            starts = [act.start_s for act in script.acts]
+            assert starts[1:] == [act.end_s for act in script.acts[:-1]], (
+                "acts follow each other without gaps"
+            )
+            for act, following in zip(script.acts, script.acts[1:], strict=False):
+                assert not (act.name in demo.ACTIONS and following.name in demo.ACTIONS)
+        classes = [{act.name for act in script.actions} for script in scripts]
+        assert max(map(len, classes)) == 2
+        assert min(Counter(name for names in classes for name in names).values()) >= 4
+
+
+def test_circles_pass_the_same_poses_in_opposite_order() -> None:
+    def poses(name: str) -> np.ndarray:
+        act = demo.Act(name, 0.0, 10.0, 1.0, 0)
+        # the figure sways a little with time, which has nothing to do with the action
+        return np.array([demo.pose_of(act, k / 12)[0] - 0.04 * np.sin(1.3 * k / 12) for k in range(12)])[
+            :, :4
+        ]
+
+    outward, inward = poses("CircleOutward"), poses("CircleInward")
+    shifted = inward[-np.arange(12) % 12]
+    sway = 0.05
+    np.testing.assert_allclose(outward, shifted, atol=sway)
+    assert np.abs(outward - inward).max() > 1
+
+
+def test_ground_truth_names_each_instance() -> None:
+    (script, *_) = demo.untrimmed_scripts(0, "testing", 6)
+    entry = demo.ground_truth([script])["database"][script.id]
+    assert entry["subset"] == "testing"
+    assert [(a["label"], *a["segment"]) for a in entry["annotations"]] == [
+        (act.name, round(act.start_s, 3), round(act.end_s, 3)) for act in script.actions
+    ]
+
+
+def test_a_folder_of_another_demo_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "demo.json").write_text('{"format": 1, "seed": 0, "size": 64}')
+    settings = demo.DemoSettings(0, 6, 6, 1, 112, str(tmp_path))
+    with pytest.raises(UserError, match=r"size.*delete it"):
+        demo.draw_dataset(settings, workers=1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"seed": -1}, {"size": 31}, {"size": 33}, {"num_train": 2}, {"num_test": 5}, {"clips_per_class": 0}],
+)
+def test_settings_out_of_range_are_named(change: dict[str, int]) -> None:
+    valid = {"seed": 0, "num_train": 6, "num_test": 6, "clips_per_class": 1, "size": 64, "folder": ""}
+    with pytest.raises(ValueError, match=next(iter(change))):
+        demo.DemoSettings(**{**valid, **change})

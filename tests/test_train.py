@@ -1,0 +1,184 @@
+"""The command, run for real and small: results, reuse, going on after a cut, mistakes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module")
+def first(train, data: Path) -> Path:
+    """A finished run on fresh data."""
+    folder = data / "first"
+    result = train(f"paths.data={data}", f"hydra.run.dir={folder}")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip().splitlines()[-1] == f"run folder: {folder}"
+    return folder
+
+
+def test_run_folder_holds_valid_results(first: Path) -> None:
+    metrics = json.loads((first / "metrics.json").read_text())
+    assert (metrics["protocol"], metrics["videos"], metrics["missing"]) == ("demo", 6, 0)
+    assert set(metrics["recognition"]) == {"rgb", "flow", "fusion"}
+    assert len(metrics["detection"]["mAP"]) == 9
+    assert metrics["detection"]["average_mAP"] == pytest.approx(
+        np.mean(list(metrics["detection"]["mAP"].values()))
+    )
+    assert [stage.rsplit("-", 1)[0] for stage in metrics["stages"]] == [
+        "teacher-rgb",
+        "tsrnet-rgb",
+        "teacher-flow",
+        "tsrnet-flow",
+    ]
+    detections = json.loads((first / "detections.json").read_text())
+    assert set(detections["results"]) == {f"demo_test_{index:03d}" for index in range(6)}
+    for found in (row for rows in detections["results"].values() for row in rows):
+        assert 0 <= found["segment"][0] < found["segment"][1]
+        assert 0.2 < found["score"] <= 1
+    assert len(list((first / "timelines").glob("*.png"))) == 1
+    assert "alpha" in (first / "config.yaml").read_text()
+
+
+def test_features_are_one_file_a_video_and_stream(first: Path, data: Path) -> None:
+    store = data / "features" / "demo_0" / "resnet10_stand_in"
+    for stream in ("rgb", "flow"):
+        files = sorted((store / stream).glob("*.npy"))
+        assert len(files) == 12
+        features = np.load(files[0], allow_pickle=False)
+        assert features.dtype == np.float16
+        assert features.shape[1] == 512
+    assert json.loads((store / "features.json").read_text())["rate_hz"] == 6.0
+
+
+def test_second_run_reuses_every_stage_and_gives_the_same(train, first: Path, data: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (data / "stages").rglob("weights.pt")}
+    result = train(f"paths.data={data}", f"hydra.run.dir={data}/second")
+    assert result.returncode == 0, result.stderr
+    assert "training" not in result.stderr
+    assert {path: path.stat().st_mtime_ns for path in (data / "stages").rglob("weights.pt")} == before
+    assert (data / "second" / "metrics.json").read_text() == (first / "metrics.json").read_text()
+
+
+def test_localization_trains_nothing_and_loss_trains_the_student_only(train, first: Path, data: Path) -> None:
+    folders = set((data / "stages").iterdir())
+    result = train(f"paths.data={data}", f"hydra.run.dir={data}/theta", "localization.theta=0.1")
+    assert result.returncode == 0, result.stderr
+    assert set((data / "stages").iterdir()) == folders
+    result = train(f"paths.data={data}", f"hydra.run.dir={data}/alpha", "loss.alpha=3", "stream=flow")
+    assert result.returncode == 0, result.stderr
+    new = set((data / "stages").iterdir()) - folders
+    assert [folder.name.rsplit("-", 1)[0] for folder in new] == ["tsrnet-flow"]
+    metrics = json.loads((data / "alpha" / "metrics.json").read_text())
+    assert set(metrics["recognition"]) == {"flow"}
+
+
+@pytest.mark.parametrize("choice", ["model=two_stream", "transfer=none", "transfer=fc1"])
+def test_baselines_train(train, first: Path, data: Path, choice: str) -> None:
+    folder = data / choice.replace("=", "_")
+    result = train(f"paths.data={data}", f"hydra.run.dir={folder}", choice, "stream=rgb")
+    assert result.returncode == 0, result.stderr
+    stages = json.loads((folder / "metrics.json").read_text())["stages"]
+    assert len(stages) == (2 if choice == "transfer=fc1" else 1)
+
+
+def test_training_killed_in_the_middle_goes_on_to_the_same_metrics(
+    tiny: tuple[str, ...], first: Path, data: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(data / "demo", tmp_path / "demo")
+    shutil.copytree(data / "features", tmp_path / "features")
+    command = [
+        *(sys.executable, "-m", "tsrnet.train", *tiny),
+        *(f"paths.data={tmp_path}", f"hydra.run.dir={tmp_path}/run", "stream=flow", "seed=3"),
+        *("trainer.max_steps=400", "trainer.checkpoint_every=20"),
+    ]
+    shutil.copytree(data / "stages", tmp_path / "stages", ignore=shutil.ignore_patterns("t*"))
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "stages").glob("tsrnet-*/last.ckpt")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not list((tmp_path / "stages").glob("tsrnet-*/weights.pt")), (
+        "the kill came too late to test anything"
+    )
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    cut = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    shutil.rmtree(next((tmp_path / "stages").glob("tsrnet-*")))
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text()) == cut
+
+
+def test_unreadable_video_is_named_and_the_others_are_kept(
+    train, first: Path, data: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(data / "demo", tmp_path / "demo")
+    shutil.copytree(data / "stages", tmp_path / "stages")
+    broken = tmp_path / "demo" / "0" / "untrimmed" / "demo_test_002.mp4"
+    broken.write_bytes(broken.read_bytes()[:2000])
+    result = train(f"paths.data={tmp_path}", f"hydra.run.dir={tmp_path}/run")
+    assert result.returncode == 2
+    assert result.stderr.strip().splitlines()[-1].startswith("error: 1 videos have no features")
+    assert str(broken) in result.stderr
+    store = tmp_path / "features" / "demo_0" / "resnet10_stand_in" / "rgb"
+    assert len(list(store.glob("*.npy"))) == 11
+    broken.unlink()  # what the message says to do
+    result = train(f"paths.data={tmp_path}", f"hydra.run.dir={tmp_path}/run")
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "run" / "metrics.json").read_text() == (first / "metrics.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("loss.alpa=1", ("loss.alpa", "loss.alpha")),
+        ("stream=depth", ("stream/depth", "rgb", "two_stream")),
+        ("loss.alpha=-1", ("loss.alpha", "-1", ">= 0")),
+        ("loss.alpha=much", ("loss.alpha", "much", "number")),
+        ("localization.theta=1.5", ("localization.theta", "1.5", "[0, 1]")),
+        ("localization.threshold=0", ("localization.threshold", "0", "(0, 1)")),
+        ("localization.threshold=1", ("localization.threshold", "1", "(0, 1)")),
+        ("seed=-3", ("seed", "-3", ">= 0")),
+        ("trainer.max_steps=0", ("trainer.max_steps", "0", "at least 1")),
+        ("hydra.run.dir=/proc/nowhere/run", ("/proc/nowhere", "write")),
+    ],
+)
+def test_mistake_is_one_line_before_anything_is_computed(
+    train, tmp_path: Path, override: str, words: tuple[str, ...]
+) -> None:
+    arguments = [override, f"paths.data={tmp_path}/data"]
+    if not override.startswith("hydra"):
+        arguments.append(f"hydra.run.dir={tmp_path}/run")
+    result = train(*arguments, timeout=60)
+    assert result.returncode == 2
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1, result.stderr
+    assert all(word in lines[0] for word in words), lines[0]
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("--cfg", "job")])
+def test_help_and_configuration_need_no_torch(arguments: tuple[str, ...]) -> None:
+    code = (
+        "import sys, runpy\n"
+        f"sys.argv = ['train', *{arguments!r}]\n"
+        "try: runpy.run_module('tsrnet.train', run_name='__main__')\n"
+        "except SystemExit as end: assert not end.code\n"
+        "assert 'torch' not in sys.modules and 'cv2' not in sys.modules\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "loss" in result.stdout
