@@ -92,8 +92,8 @@ def pose_of(act: Act, time_s: float) -> tuple[npt.NDArray[np.float64], float]:
             _set_side(pose, "shoulder", side, 0.6)
             _set_side(pose, "elbow", side, -1.4)
     elif act.name == "SideKick":
-        _set_side(pose, "hip", act.side, 1.25 + 0.35 * pulse)
-        _set_side(pose, "shoulder", 1 - act.side, 0.9)
+        _set_side(pose, "hip", act.side, 1.5 + 0.35 * pulse)
+        _set_side(pose, "shoulder", 1 - act.side, 1.9)
     elif act.name in ("CircleOutward", "CircleInward"):
         turn = phase if act.name == "CircleOutward" else -phase
         for side in both:
@@ -135,7 +135,7 @@ def untrimmed_scripts(seed: int, subset: str, count: int) -> list[Script]:
         acts: list[Act] = []
         now = _idle(rng, acts, 0.0, float(rng.uniform(1.5, 5)))
         for name in instances:
-            now = _act(rng, acts, name, now, float(rng.uniform(2.5, 6)), rng.uniform(0.75, 1.25))
+            now = _act(rng, acts, name, now, float(rng.uniform(2.5, 6)), rng.uniform(0.8, 1.2))
             now = _idle(rng, acts, now, float(rng.uniform(2, 5)))
         target = float(rng.uniform(20, 32))
         while now < 20 or now + 3 < min(target, 37):
@@ -162,7 +162,7 @@ def trimmed_scripts(seed: int, clips_per_class: int) -> list[Script]:
 def _act(
     rng: np.random.Generator, acts: list[Act], name: str, start_s: float, length_s: float, speed: float
 ) -> float:
-    acts.append(Act(name, start_s, start_s + length_s, 1.8 * speed, int(rng.integers(2))))
+    acts.append(Act(name, start_s, start_s + length_s, 2.8 * speed, int(rng.integers(2))))
     return start_s + length_s
 
 

@@ -22,40 +22,52 @@ Samples = tuple[npt.NDArray[np.generic], npt.NDArray[np.float32]]
 
 
 def stills(rng: np.random.Generator, *, size: int) -> Samples:
-    """4 pictures (4, size, size, 3) uint8 and limb positions (4, 16) from the pelvis, height 1."""
-    images, targets = [], []
-    place, body, height, foot = _setting(rng, size)
-    for _ in range(_PER_SCENE):
-        pose = _pose(rng)
-        image = place.frame(float(rng.uniform(0, 30)))
-        figure.draw(image, pose, body=body, foot=foot, height=height)
-        images.append(_shrink(image, size))
-        targets.append(_limbs(pose))
-    return np.stack(images), np.stack(targets)
+    """4 poses, each pictured in the same two scenes.
+
+    Pictures (4, 2, size, size, 3) uint8; limb positions (4, 16) from the pelvis, height 1.
+    """
+    poses = [_pose(rng) for _ in range(_PER_SCENE)]
+    pictures = []
+    for _ in range(2):
+        place, body, height, foot = _setting(rng, size)
+        row = []
+        for pose in poses:
+            image = place.frame(float(rng.uniform(0, 30)))
+            figure.draw(image, pose, body=body, foot=foot, height=height)
+            row.append(_shrink(image, size))
+        pictures.append(np.stack(row))
+    return np.stack(pictures, axis=1), np.stack([_limbs(pose) for pose in poses])
 
 
 def motions(rng: np.random.Generator, *, size: int, method: TVL1) -> Samples:
-    """4 flow stacks (4, 10, size, size) float16 and limb velocities (4, 16), heights a second."""
-    stacks, targets = [], []
-    place, body, height, foot = _setting(rng, size)
-    for _ in range(_PER_SCENE):
-        pose = _pose(rng)
-        velocity = rng.normal(0, 5, 8) * (rng.random(8) < 0.4) * (rng.random() < 0.8)
-        drift = rng.normal(0, 0.1) * (rng.random() < 0.2)  # walking, heights a second
-        start_s = float(rng.uniform(0, 30))
-        frames, limbs = [], []
-        for index in range(FRAMES_PER_SNIPPET + 1):
-            time_s = index / FRAME_RATE_HZ
-            now = pose + velocity * time_s
-            image = place.frame(start_s + time_s)
-            at = (foot[0] + drift * height * time_s, foot[1])
-            figure.draw(image, now, body=body, foot=at, height=height)
-            frames.append(_shrink(image, size))
-            limbs.append(_limbs(now))
-        fields = flow_fields(np.stack(frames), method)
-        stacks.append(fields.reshape(-1, size, size).astype(np.float16))
-        targets.append((limbs[-1] - limbs[0]) * FRAME_RATE_HZ / FRAMES_PER_SNIPPET)
-    return np.stack(stacks), np.stack(targets)
+    """4 motions, each filmed in the same two scenes.
+
+    Flow stacks (4, 2, 10, size, size) float16; limb velocities (4, 16), heights a second.
+    """
+    poses = [_pose(rng) for _ in range(_PER_SCENE)]
+    velocities = [rng.normal(0, 5, 8) * (rng.random(8) < 0.4) * (rng.random() < 0.8) for _ in poses]
+    stacks = []
+    for _ in range(2):
+        place, body, height, foot = _setting(rng, size)
+        row = []
+        for pose, velocity in zip(poses, velocities, strict=True):
+            drift = rng.normal(0, 0.1) * (rng.random() < 0.2)  # walking, heights a second
+            start_s = float(rng.uniform(0, 30))
+            frames = []
+            for index in range(FRAMES_PER_SNIPPET + 1):
+                time_s = index / FRAME_RATE_HZ
+                image = place.frame(start_s + time_s)
+                at = (foot[0] + drift * height * time_s, foot[1])
+                figure.draw(image, pose + velocity * time_s, body=body, foot=at, height=height)
+                frames.append(_shrink(image, size))
+            row.append(flow_fields(np.stack(frames), method).reshape(-1, size, size))
+        stacks.append(np.stack(row).astype(np.float16))
+    length_s = FRAMES_PER_SNIPPET / FRAME_RATE_HZ
+    targets = [
+        (_limbs(pose + velocity * length_s) - _limbs(pose)) / length_s
+        for pose, velocity in zip(poses, velocities, strict=True)
+    ]
+    return np.stack(stacks, axis=1), np.stack(targets)
 
 
 def _setting(

@@ -1,7 +1,8 @@
 """The demo's stand-in for ImageNet weights: small networks that learn to see figures.
 
 The RGB network reads where the limbs of a figure are, the flow network how they move, both from
-`datasets.random_figures`. Their features then serve as any backbone's do.
+`datasets.random_figures`. The same pose in two scenes must give nearly the same features, so that
+these say more of the figure than of the scene. They then serve as any backbone's do.
 """
 
 from __future__ import annotations
@@ -24,7 +25,12 @@ from tsrnet.video.snippets import SnippetSettings
 
 @dataclass(frozen=True)
 class StandInSettings:
-    """How much the stand-in sees, how many steps of `batch_size` a network takes, peak rate."""
+    """How much the stand-in sees and how it learns.
+
+    `num_pictures`, `num_stacks`: poses and motions, each in two scenes. `picture_steps`,
+    `stack_steps`: of `batch_size` poses in both scenes. `invariance`: weight of the distance
+    between the features of the two, as a fraction of the features' variance.
+    """
 
     num_pictures: int
     num_stacks: int
@@ -32,6 +38,7 @@ class StandInSettings:
     stack_steps: int
     batch_size: int
     learning_rate: float
+    invariance: float
     seed: int = 0
 
 
@@ -44,6 +51,7 @@ def train_stand_in(
     else:
         count, num_steps = settings.num_stacks, settings.stack_steps
     inputs, targets = _samples(count, stream, settings.seed, snippets, workers)
+    targets = (targets - targets.mean(axis=0)) / targets.std(axis=0)
     torch.manual_seed(settings.seed)
     backbone = Backbone(name, stream=stream).train().to(memory_format=torch.channels_last)
     head = nn.Linear(backbone.num_features, random_figures.NUM_TARGETS)
@@ -55,12 +63,19 @@ def train_stand_in(
     rng = np.random.default_rng((settings.seed, 3))
     for _ in track(range(num_steps), total=num_steps, what=f"training the stand-in backbone ({stream})"):
         rows = rng.choice(len(inputs), settings.batch_size, replace=False)
-        batch, wanted = inputs[rows], targets[rows]
+        batch, wanted = (
+            np.concatenate([inputs[rows, 0], inputs[rows, 1]]),
+            np.concatenate([targets[rows]] * 2),
+        )
         if rng.random() < 0.5:
             batch, wanted = _mirror(batch, wanted, stream)
-        loss = nn.functional.mse_loss(head(backbone(torch.from_numpy(batch))), torch.from_numpy(wanted))
+        features = backbone(torch.from_numpy(batch))
+        one, other = features.chunk(2)
+        distance = (one - other).square().mean() / features.var(dim=0).mean()
+        error = nn.functional.mse_loss(head(features), torch.from_numpy(wanted))
+        loss = error + settings.invariance * distance
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         schedule.step()
     return backbone.state_dict()
