@@ -8,9 +8,7 @@ ActivityNet's layout, read back by the same code as any other dataset.
 from __future__ import annotations
 
 import json
-import multiprocessing
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +21,7 @@ from tsrnet.errors import UserError
 from tsrnet.files import atomic_path, make_folder
 from tsrnet.progress import track
 from tsrnet.video.writer import write_video
+from tsrnet.workers import worker_pool
 
 FORMAT = 1
 """Part of the folder's name: raise it when the same seed gives other videos."""
@@ -135,8 +134,8 @@ def untrimmed_scripts(seed: int, subset: str, count: int) -> list[Script]:
         acts: list[Act] = []
         now = _idle(rng, acts, 0.0, float(rng.uniform(1.5, 5)))
         for name in instances:
-            now = _act(rng, acts, name, now, float(rng.uniform(2.5, 6)), rng.uniform(0.8, 1.2))
-            now = _idle(rng, acts, now, float(rng.uniform(2, 5)))
+            now = _act(rng, acts, name, now, float(rng.uniform(2.0, 4.5)), rng.uniform(0.8, 1.2))
+            now = _idle(rng, acts, now, float(rng.uniform(2.5, 5)))
         target = float(rng.uniform(20, 32))
         while now < 20 or now + 3 < min(target, 37):
             now = _idle(rng, acts, now, float(rng.uniform(2, 5)))
@@ -296,8 +295,7 @@ def draw_dataset(settings: DemoSettings, *, workers: int) -> tuple[Collection, C
             if not collection.path(script.id).exists()
         ]
     if jobs:
-        # Fresh interpreters: forking a process in which torch has threads may hang.
-        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        with worker_pool(workers) as pool:
             for _ in track(pool.map(_write, jobs), total=len(jobs), what="drawing the demo's videos"):
                 pass
     untrimmed, trimmed = collections

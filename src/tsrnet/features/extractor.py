@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -18,9 +17,12 @@ from tsrnet.features.store import FeatureStore
 from tsrnet.progress import track
 from tsrnet.video.reader import UnreadableVideoError
 from tsrnet.video.snippets import Snippets, SnippetSettings, count_snippets, read_snippets
+from tsrnet.workers import worker_pool
 
 CHUNK = 64
 """Snippets read at a time: bounds the memory whatever the length of a video."""
+AHEAD = 8
+"""Chunks read before they are needed: keeps the workers busy, bounds the memory."""
 SHORTER_BY_S = 1.0
 """A file that ends this much before its annotated duration has been cut."""
 
@@ -52,8 +54,7 @@ def extract(
     if not missing:
         return {}
     failures: dict[str, str] = {}
-    # Fresh interpreters: forking a process in which torch has threads may hang.
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with worker_pool(workers) as pool:
         chunks: list[tuple[VideoFile, int, int, int]] = []
         for video, counted in zip(missing, pool.map(_count, missing), strict=True):
             if isinstance(counted, str):
@@ -63,7 +64,7 @@ def extract(
             chunks += [(video, start, min(start + CHUNK, counted), counted) for start in starts]
         tasks = ((video.path, start, stop, settings, streams) for video, start, stop, _ in chunks)
         done: dict[str, list[np.ndarray]] = {stream: [] for stream in streams}
-        results = zip(chunks, _map(pool, _read, tasks, ahead=2 * workers), strict=True)
+        results = zip(chunks, _map(pool, _read, tasks, ahead=AHEAD), strict=True)
         for (video, _, stop, total), snippets in track(results, total=len(chunks), what=what):
             if isinstance(snippets, str):
                 failures.setdefault(video.id, snippets)

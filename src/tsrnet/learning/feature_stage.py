@@ -37,8 +37,8 @@ class FeatureSettings:
     def __post_init__(self) -> None:
         if self.weights == "stand_in" and self.stand_in is None:
             raise ValueError("features.stand_in: got null, need its settings with features.weights=stand_in")
-        if self.workers < 1:
-            raise ValueError(f"features.workers: got {self.workers}, need at least 1")
+        if self.workers < 0:
+            raise ValueError(f"features.workers: got {self.workers}, need 0 (one a core) or more")
 
 
 def prepare_features(

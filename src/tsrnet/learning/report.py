@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import pytorch_lightning as pl
+import torch
 from omegaconf import DictConfig, OmegaConf
 
 from tsrnet.datasets.records import VideoRecord
@@ -33,9 +33,8 @@ def report_test(
     records = {record.id: record for record in data.untrimmed.test}
     figures = FigureCollector(records, data.untrimmed.classes)
     networks = {stream: result.network for stream, result in trained.items()}
-    device = pl.Trainer(
-        accelerator=plan.trainer.accelerator, devices=1, logger=False, enable_checkpointing=False
-    ).strategy.root_device
+    cuda = plan.trainer.accelerator != "cpu" and torch.cuda.is_available()
+    device = torch.device("cuda" if cuda else "cpu")
     results = run_test(networks, test_loaders(plan, data), plan.localization, device=device)
     drawn = set(list(records)[: plan.num_timelines])
     for result in track(results, total=len(records), what="testing"):
@@ -49,7 +48,7 @@ def report_test(
     metrics = {
         "protocol": plan.protocol.name,
         "videos": len(records),
-        "missing": 0,
+        "missing": len(records) - len(figures.detections),
         "recognition": figures.recognition(),
         "detection": figures.detection(plan.protocol),
         "attention": figures.attention(),

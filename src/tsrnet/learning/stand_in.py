@@ -7,8 +7,6 @@ these say more of the figure than of the scene. They then serve as any backbone'
 
 from __future__ import annotations
 
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
@@ -21,6 +19,7 @@ from tsrnet.datasets import random_figures
 from tsrnet.features.backbone import Backbone
 from tsrnet.progress import track
 from tsrnet.video.snippets import SnippetSettings
+from tsrnet.workers import worker_pool
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,7 @@ def _samples(
 ) -> random_figures.Samples:
     draw = partial(_draw, stream=stream, seed=seed, snippets=snippets)
     scenes = range(-(-count // 4))
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with worker_pool(workers) as pool:
         what = f"drawing random figures for the stand-in backbone ({stream})"
         parts = list(track(pool.map(draw, scenes, chunksize=16), total=len(scenes), what=what))
     return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
