@@ -32,7 +32,7 @@ def test_reading_past_the_end_repeats_the_last_frame(moving_square: Path) -> Non
 @pytest.mark.parametrize("rate_hz", [10, 24, 25, 60])
 def test_other_rates_are_resampled_by_time(tmp_path: Path, rate_hz: int) -> None:
     path = tmp_path / "a.mp4"
-    images = (np.full((48, 48, 3), 20 + k * 200 // (2 * rate_hz), np.uint8) for k in range(2 * rate_hz))
+    images = (np.full((64, 64, 3), 20 + k * 200 // (2 * rate_hz), np.uint8) for k in range(2 * rate_hz))
     write_video(path, images, frame_rate_hz=rate_hz)
     frames = VideoFrames(path)
     assert (len(frames), frames.duration_s) == (60, pytest.approx(2.0, abs=0.01))
