@@ -7,6 +7,7 @@ ActivityNet's layout, read back by the same code as any other dataset.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,9 +28,9 @@ FORMAT = 1
 """Part of the folder's name: raise it when the same seed gives other videos."""
 
 FRAME_RATE_HZ = 30
-ACTIONS = ("Wave", "JumpingJack", "Squat", "SideKick", "CircleOutward", "CircleInward")
-"""The forearms' two circles pass through the same poses in opposite order: only motion tells them apart."""
-DISTRACTORS = ("idle", "walk", "hand_up", "stretch", "lean")
+ACTIONS = ("Wave", "JumpingJack", "Squat", "SideKick", "FlapUp", "FlapDown")
+"""The flaps pass the same poses, one fast upward, one fast downward: only motion tells them apart."""
+DISTRACTORS = ("idle", "walk", "phone", "stretch", "lean")
 _BLEND_S = 0.25
 
 
@@ -92,23 +93,22 @@ def pose_of(act: Act, time_s: float) -> tuple[npt.NDArray[np.float64], float]:
             _set_side(pose, "elbow", side, -1.4)
     elif act.name == "SideKick":
         _set_side(pose, "hip", act.side, 1.5 + 0.35 * pulse)
-        _set_side(pose, "shoulder", 1 - act.side, 1.9)
-    elif act.name in ("CircleOutward", "CircleInward"):
-        turn = phase if act.name == "CircleOutward" else -phase
+        _set_side(pose, "shoulder", 1 - act.side, 1.9 + 0.4 * pulse)
+    elif act.name in ("FlapUp", "FlapDown"):
+        stroke = _sawtooth(0.7 * phase) * (1 if act.name == "FlapUp" else -1)
         for side in both:
-            _set_side(pose, "shoulder", side, 1.4 + 0.4 * np.cos(turn))
-            _set_side(pose, "elbow", side, 0.1 + 0.7 * np.sin(turn))
+            _set_side(pose, "shoulder", side, 1.4 + 0.5 * stroke)
     elif act.name == "walk":
         for side, sign in zip(both, (1, -1), strict=True):
             _set_side(pose, "hip", side, 0.3 * sign * np.sin(phase))
             _set_side(pose, "knee", side, -0.25 * max(0.0, sign * np.cos(phase)))
             _set_side(pose, "shoulder", side, 0.15 - 0.25 * sign * np.sin(phase))
-    elif act.name == "hand_up":
-        _set_side(pose, "shoulder", act.side, 2.6)
-        _set_side(pose, "elbow", act.side, 0.3)
+    elif act.name == "phone":
+        _set_side(pose, "shoulder", act.side, 0.6)
+        _set_side(pose, "elbow", act.side, 2.2)
     elif act.name == "stretch":
         for side in both:
-            _set_side(pose, "shoulder", side, 1.4 + 0.2 * np.sin(phase / 4))
+            _set_side(pose, "shoulder", side, 0.8 + 0.2 * np.sin(phase / 4))
     elif act.name == "lean":
         _set_side(pose, "hip", act.side, 0.35)
         _set_side(pose, "knee", act.side, -0.25)
@@ -117,24 +117,32 @@ def pose_of(act: Act, time_s: float) -> tuple[npt.NDArray[np.float64], float]:
     return pose, lift
 
 
+def _sawtooth(phase: float) -> float:
+    """From -1 to 1 in the first 0.3 of a cycle, back in the rest: all values equally often."""
+    done = phase / (2 * np.pi) % 1
+    return float(np.interp(done, (0.0, 0.3, 1.0), (-1.0, 1.0, -1.0)))
+
+
 def untrimmed_scripts(seed: int, subset: str, count: int) -> list[Script]:
     """`count` untrimmed videos of 20 to 40 s: 1 to 4 instances between distractors.
 
-    Classes take turns, so each has the same number of videos; every fourth video shows a second.
+    Classes take turns, so each has the same number of videos; every fifth video shows a second,
+    and these take turns too.
     """
     split = {"training": 0, "testing": 1}[subset]
+    seconds = itertools.cycle(np.random.default_rng((seed, split)).permutation(ACTIONS).tolist())
     scripts = []
     for index in range(count):
         key = (seed, split, index)
         rng = np.random.default_rng(key)
         classes = [ACTIONS[index % len(ACTIONS)]]
-        if index % 4 == 3:
-            classes.append(str(rng.choice([name for name in ACTIONS if name != classes[0]])))
+        if index % 5 == 4:
+            classes.append(next(name for name in seconds if name != classes[0]))
         instances = classes + [classes[0]] * int(rng.integers(0, 3))
         acts: list[Act] = []
         now = _idle(rng, acts, 0.0, float(rng.uniform(1.5, 5)))
         for name in instances:
-            now = _act(rng, acts, name, now, float(rng.uniform(2.0, 4.5)), rng.uniform(0.8, 1.2))
+            now = _act(rng, acts, name, now, float(rng.uniform(2.5, 5)), rng.uniform(0.8, 1.2))
             now = _idle(rng, acts, now, float(rng.uniform(2.5, 5)))
         target = float(rng.uniform(20, 32))
         while now < 20 or now + 3 < min(target, 37):

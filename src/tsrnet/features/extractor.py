@@ -65,6 +65,8 @@ def extract(
         tasks = ((video.path, start, stop, settings, streams) for video, start, stop, _ in chunks)
         done: dict[str, list[np.ndarray]] = {stream: [] for stream in streams}
         results = zip(chunks, _map(pool, _read, tasks, ahead=AHEAD), strict=True)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # more of them would fight the workers for the cores
         for (video, _, stop, total), snippets in track(results, total=len(chunks), what=what):
             if isinstance(snippets, str):
                 failures.setdefault(video.id, snippets)
@@ -76,6 +78,7 @@ def extract(
                     if video.id not in failures:
                         store.write(stream, video.id, np.concatenate(done[stream]))
                     done[stream] = []
+        torch.set_num_threads(threads)
     return failures
 
 

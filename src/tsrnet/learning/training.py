@@ -74,7 +74,7 @@ def train_stage(
             max_steps=max_steps,
             max_epochs=-1,
             logger=CSVLogger(stage.folder, name="", version="logs"),
-            log_every_n_steps=10,
+            log_every_n_steps=min(10, max_steps),
             callbacks=[
                 ModelCheckpoint(
                     stage.folder,
