@@ -63,7 +63,7 @@ def _say(mistake: str) -> int:
 
 def _one_line(error: Exception, config_name: str) -> str:
     text = str(error)
-    if isinstance(error, OSError) and not isinstance(error, HydraException):
+    if isinstance(error, OSError) and error.filename:
         reason = f"{error.filename}: {error.strerror}"
         return f"{reason}; give a folder that you may write to (hydra.run.dir, paths.data)"
     unknown = re.match(r"Could not (?:override|append|delete)[^']*'([^']+)'", text)

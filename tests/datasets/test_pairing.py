@@ -20,7 +20,7 @@ from tsrnet.features.store import FeatureStore
 def store(tmp_path: Path) -> FeatureStore:
     store = FeatureStore(tmp_path)
     for index, name in enumerate(["a", "b", "c", "t0", "t1", "t2"]):
-        store.write("rgb", name, np.full((index + 1, 4), index, np.float32))
+        store.write("rgb", name, np.full((index + 2, 4), index, np.float32))
     return store
 
 
@@ -70,7 +70,7 @@ def test_pairs_share_a_class_and_every_clip_gets_its_turn(store: FeatureStore) -
 def test_collate_pads_masks_and_remembers_rows(store: FeatureStore) -> None:
     paired = PairedVideos(videos(store), clips(store), counterpart={"run": "Run", "jump": "Jump"}, seed=0)
     batch = TrainingBatch.collate([paired[Draw(index, index)] for index in (2, 0, 1)])
-    assert batch.videos.mask.sum(dim=1).tolist() == [3, 1, 2]
+    assert batch.videos.mask.sum(dim=1).tolist() == [4, 2, 3]
     assert batch.videos.features[1, 1:].abs().sum() == 0
     assert batch.paired.tolist() == [1, 2]
     assert batch.videos.labels.tolist() == [[0, 0, 1], [0, 1, 0], [1, 1, 0]]

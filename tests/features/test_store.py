@@ -29,6 +29,9 @@ def test_ids_that_are_no_file_names_are_refused(tmp_path: Path, video_id: str) -
     "array",
     [
         np.zeros((0, 4), np.float32),
+        np.zeros((1, 4), np.float32),
+        np.full((5, 4), np.nan, np.float16),
+        np.array([[1, 2], [np.inf, 3]], np.float32),
         np.zeros(4, np.float32),
         np.zeros((2, 4)),
         np.array([[None]], dtype=object),
@@ -39,6 +42,44 @@ def test_other_arrays_are_refused_with_the_file(tmp_path: Path, array: np.ndarra
     np.save(tmp_path / "rgb" / "a.npy", array, allow_pickle=True)
     with pytest.raises(UserError, match=r"a\.npy"):
         FeatureStore(tmp_path).read("rgb", "a")
+
+
+def test_fortran_order_is_read_as_what_it_says(tmp_path: Path) -> None:
+    array = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    (tmp_path / "rgb").mkdir()
+    np.save(tmp_path / "rgb" / "a.npy", np.asfortranarray(array))
+    features = FeatureStore(tmp_path).read("rgb", "a")
+    np.testing.assert_array_equal(features, array)
+    assert features.flags.c_contiguous
+
+
+@pytest.mark.parametrize(("rgb", "flow"), [(8, 10), (10, 8), (9, 9)])
+def test_streams_that_differ_by_2_snippets_are_cut_to_the_shorter(
+    tmp_path: Path, rgb: int, flow: int
+) -> None:
+    store = FeatureStore(tmp_path)
+    store.write("rgb", "a", np.ones((rgb, 4), np.float16))
+    store.write("flow", "a", np.ones((flow, 4), np.float16))
+    assert len(store.read("rgb", "a")) == len(store.read("flow", "a")) == min(rgb, flow)
+    assert store.problem("a", ("rgb", "flow")) is None
+
+
+def test_streams_that_differ_by_more_are_an_error_with_both_lengths(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path)
+    store.write("rgb", "a", np.ones((10, 4), np.float16))
+    store.write("flow", "a", np.ones((13, 4), np.float16))
+    with pytest.raises(UserError, match=r"a\.npy: got 10 snippets, flow has 13"):
+        store.read("rgb", "a")
+    assert "[10, 13]" in str(store.problem("a", ("rgb", "flow")))
+    assert store.problem("a", ("rgb",)) is None
+
+
+def test_a_problem_is_told_from_the_headers(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path)
+    store.write("rgb", "a", np.ones((10, 4), np.float16))
+    assert "no features" in str(store.problem("a", ("rgb", "flow")))
+    assert "got 4 dimensions, need the 5" in str(store.problem("a", ("rgb",), num_features=5))
+    assert store.problem("a", ("rgb",), num_features=4) is None
 
 
 def test_missing_and_cut_files_are_refused_with_the_file(tmp_path: Path) -> None:

@@ -79,10 +79,20 @@ def test_figures_of_known_results() -> None:
         figures.add(
             VideoResult(name, shown, {"rgb": attention}, {}, np.zeros((12, 2), np.float32), runs), TimeGrid()
         )
-    assert figures.recognition()["rgb"]["accuracy"] == 0.5
-    detection = figures.detection(PROTOCOLS["demo"])
+    assert figures.headline(PROTOCOLS["demo"])["recognition"]["rgb"]["accuracy"] == 0.5
+    detection = figures.headline(PROTOCOLS["demo"])["detection"]
     assert detection["mAP"]["0.90"] == 0.5, "v0 is exact, v1 does not touch its instance"
     assert detection["average_mAP"] == pytest.approx(0.5)
+    lost = VideoRecord("v2", "testing", 2.0, ("run",), (Segment(0.0, 1.0, "run"),))
+    missed = FigureCollector(
+        {**records, "v2": lost}, figures.classes, figures.detections, figures._probabilities
+    )
+    missed._labels = figures._labels
+    headline, available = missed.headline(PROTOCOLS["demo"]), missed.available(PROTOCOLS["demo"])
+    assert headline["recognition"]["rgb"]["accuracy"] == pytest.approx(1 / 3)
+    assert available["recognition"] == figures.headline(PROTOCOLS["demo"])["recognition"]
+    assert available["videos"] == 2
+    assert available["detection"] == detection
     attention = figures.attention()["rgb"]
     assert attention["inside"] == pytest.approx(12 * (0.1 + 0.05) / 2)
     found = submission(figures.detections)["results"]["v0"]

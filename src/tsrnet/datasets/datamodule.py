@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
+from tsrnet.datasets.activitynet import read_activitynet
 from tsrnet.datasets.batch import Sample, TrainingBatch, VideoBatch
 from tsrnet.datasets.pairing import BatchStream, FeatureDataset, PairedVideos
 from tsrnet.datasets.records import Collection, LabelledVideo
-from tsrnet.features.store import FeatureStore
+from tsrnet.datasets.thumos14 import read_thumos14
+from tsrnet.datasets.ucf101 import read_ucf101
+from tsrnet.features.store import FeatureSource
 
 
 class VideoDataModule(pl.LightningDataModule):
@@ -29,7 +34,7 @@ class VideoDataModule(pl.LightningDataModule):
     def __init__(
         self,
         collection: Collection,
-        store: FeatureStore,
+        store: FeatureSource,
         *,
         stream: str,
         batch_size: int,
@@ -76,10 +81,53 @@ class VideoDataModule(pl.LightningDataModule):
         videos = [record.without_segments() for record in self.collection.test]
         return DataLoader(
             self._features(videos),
-            batch_size=self._batch_size,
+            batch_size=1,  # nothing is padded, and the longest video bounds the memory
             collate_fn=VideoBatch.collate,
             num_workers=self._num_workers,
         )
 
     def _features(self, videos: Sequence[LabelledVideo]) -> FeatureDataset:
         return FeatureDataset(videos, self.collection.classes, self._store, self.stream)
+
+
+class THUMOS14DataModule(VideoDataModule):
+    """THUMOS14: 200 validation videos train, a named list of test videos tests.
+
+    `annotations`: the official folders or a JSON in ActivityNet's layout; see `read_thumos14`.
+    """
+
+    def __init__(
+        self,
+        annotations: Path,
+        videos: Path,
+        store: FeatureSource,
+        *,
+        test_list: str = "210",
+        weak_labels: str = "temporal",
+        **options: Any,
+    ) -> None:
+        collection = read_thumos14(annotations, videos, test_list=test_list, weak_labels=weak_labels)
+        super().__init__(collection, store, **options)
+
+
+class ActivityNetDataModule(VideoDataModule):
+    """ActivityNet 1.3: 10,024 training videos, 4,926 validation videos test; see `read_activitynet`."""
+
+    def __init__(self, annotations: Path, videos: Path, store: FeatureSource, **options: Any) -> None:
+        super().__init__(read_activitynet(annotations, videos), store, **options)
+
+
+class UCF101DataModule(VideoDataModule):
+    """One of UCF101's three splits, all classes or some; see `read_ucf101`."""
+
+    def __init__(
+        self,
+        annotations: Path,
+        videos: Path,
+        store: FeatureSource,
+        *,
+        split: int = 1,
+        classes: Sequence[str] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(read_ucf101(annotations, videos, split=split, classes=classes), store, **options)

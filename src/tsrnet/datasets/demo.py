@@ -287,13 +287,14 @@ def draw_dataset(settings: DemoSettings, *, workers: int) -> tuple[Collection, C
         path = folder / f"{kind}.json"
         with atomic_path(path) as part:
             part.write_text(json.dumps(ground_truth(videos), indent=1))
-        records = read_activitynet_json(path)
+        annotated = read_activitynet_json(path)
         collection = Collection(
             name=f"demo_{settings.seed}" + ("_trimmed" if kind == "trimmed" else ""),
             classes=tuple(sorted(ACTIONS)),
-            train=tuple(record for record in records if record.subset == "training"),
-            test=tuple(record for record in records if record.subset == "testing"),
+            train=tuple(record for record in annotated.records if record.subset == "training"),
+            test=tuple(record for record in annotated.records if record.subset == "testing"),
             videos=folder / kind,
+            remarks=annotated.remarks,
         )
         make_folder(collection.videos)
         collections.append(collection)

@@ -15,14 +15,14 @@ from torch.utils.data import Dataset, Sampler
 
 from tsrnet.datasets.batch import Sample
 from tsrnet.datasets.records import LabelledVideo
-from tsrnet.features.store import FeatureStore
+from tsrnet.features.store import FeatureSource
 
 
 class FeatureDataset(Dataset[Sample]):
     """Stored features of one stream with video-level labels; it never sees a segment."""
 
     def __init__(
-        self, videos: Sequence[LabelledVideo], classes: Sequence[str], store: FeatureStore, stream: str
+        self, videos: Sequence[LabelledVideo], classes: Sequence[str], store: FeatureSource, stream: str
     ) -> None:
         self.videos = tuple(videos)
         self.classes = tuple(classes)

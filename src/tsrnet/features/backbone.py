@@ -87,7 +87,12 @@ def load_backbone(name: str, *, stream: str, weights: str) -> Backbone:
     inflated from RGB) or as a `Backbone` does.
     """
     if weights == "imagenet":
-        return Backbone(name, stream=stream, pretrained=True).eval().requires_grad_(False)
+        try:
+            return Backbone(name, stream=stream, pretrained=True).eval().requires_grad_(False)
+        except OSError as error:
+            raise UserError(
+                f"features.weights: got imagenet, {name}'s cannot be downloaded ({error}); give a file"
+            ) from error
     path = Path(weights)
     if not path.is_file():
         raise UserError(f"features.weights: got {weights}, need `imagenet` or a file with a state dict")

@@ -56,7 +56,7 @@ def extract(
     failures: dict[str, str] = {}
     with worker_pool(workers) as pool:
         chunks: list[tuple[VideoFile, int, int, int]] = []
-        for video, counted in zip(missing, pool.map(_count, missing), strict=True):
+        for video, counted in zip(missing, pool.map(examine, missing), strict=True):
             if isinstance(counted, str):
                 failures[video.id] = counted
                 continue
@@ -88,7 +88,8 @@ def _features(backbone: Backbone, snippets: np.ndarray) -> np.ndarray:
     return features
 
 
-def _count(video: VideoFile) -> int | str:
+def examine(video: VideoFile) -> int | str:
+    """Snippets of a file, or why it cannot be used: unreadable, shorter than annotated."""
     try:
         count, duration_s = count_snippets(video.path)
     except UnreadableVideoError as error:

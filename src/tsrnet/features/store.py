@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,29 @@ from tsrnet.errors import UserError
 from tsrnet.files import atomic_path, check_id
 from tsrnet.video.time_grid import TimeGrid
 
+STREAMS = ("rgb", "flow")
+MIN_SNIPPETS = 2
+MAX_LENGTH_DIFFERENCE = 2
+"""Snippets by which two streams of a video may differ: other extractors drop a last stack."""
+
 Features = npt.NDArray[np.float16] | npt.NDArray[np.float32]
+
+
+class FeatureSource(Protocol):
+    """Where features come from: a `FeatureStore`, or a simulation."""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the features depend on."""
+        ...
+
+    def read(self, stream: str, video_id: str) -> Features:
+        """(n, d) features of a video."""
+        ...
+
+    def time_grid(self, num_snippets: int, duration_s: float | None) -> TimeGrid:
+        """When its snippets are."""
+        ...
 
 
 class FeatureStore:
@@ -59,26 +82,71 @@ class FeatureStore:
                 " give another features.name or delete the folder"
             )
 
-    def time_grid(self, num_snippets: int, duration_s: float) -> TimeGrid:
+    def time_grid(self, num_snippets: int, duration_s: float | None) -> TimeGrid:
         """The grid of a video's features: the store's rate, or n / duration where none is said."""
         rate_hz = self.identity.get("rate_hz")
-        return TimeGrid(float(rate_hz)) if rate_hz else TimeGrid(num_snippets / duration_s)
+        if rate_hz or not duration_s:
+            return TimeGrid(float(rate_hz)) if rate_hz else TimeGrid()
+        return TimeGrid(num_snippets / duration_s)
 
     def write(self, stream: str, video_id: str, features: Features) -> None:
         with atomic_path(self.path(stream, video_id)) as part, part.open("wb") as file:
             np.save(file, features, allow_pickle=False)
 
     def read(self, stream: str, video_id: str) -> Features:
-        """(n, d) features; UserError for a file that is missing or no such array."""
+        """(n, d) features, C order; UserError for a file that is missing or not such an array.
+
+        Where the other stream is there and up to 2 snippets shorter, the rest is left out.
+        """
+        features = self._load(stream, video_id, mapped=False)
+        if not features.flags.c_contiguous:
+            features = features.copy(order="C")
+        for other in STREAMS:
+            if other != stream and self.path(other, video_id).is_file():
+                length = len(self._load(other, video_id, mapped=True))
+                if abs(length - len(features)) > MAX_LENGTH_DIFFERENCE:
+                    raise UserError(
+                        f"{self.path(stream, video_id)}: got {len(features)} snippets, {other} has {length};"
+                        f" need a difference of at most {MAX_LENGTH_DIFFERENCE}, extract both again"
+                    )
+                features = features[:length]
+        if not np.isfinite(features.sum(dtype=np.float32)):
+            raise UserError(f"{self.path(stream, video_id)}: holds NaN or infinite values; extract it again")
+        return features
+
+    def problem(
+        self, video_id: str, streams: Sequence[str], *, num_features: int | None = None
+    ) -> str | None:
+        """Why a video cannot be used, by the headers of its files; None when it can."""
+        try:
+            shapes = {stream: self._load(stream, video_id, mapped=True).shape for stream in streams}
+        except UserError as error:
+            return str(error)
+        lengths = [shape[0] for shape in shapes.values()]
+        if max(lengths) - min(lengths) > MAX_LENGTH_DIFFERENCE:
+            return f"{video_id}: streams of different length ({lengths} snippets); extract both again"
+        for stream, (_, width) in shapes.items():
+            if num_features is not None and width != num_features:
+                path = self.path(stream, video_id)
+                return f"{path}: got {width} dimensions, need the {num_features} of the other videos"
+        return None
+
+    def num_features(self, video_id: str, stream: str) -> int:
+        """d of a video, from the header of its file."""
+        return int(self._load(stream, video_id, mapped=True).shape[1])
+
+    def _load(self, stream: str, video_id: str, *, mapped: bool) -> Features:
         path = self.path(stream, video_id)
         try:
-            features: Features = np.load(path, allow_pickle=False)
+            features: Features = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
         except FileNotFoundError as error:
             raise UserError(f"{path}: there are no features of this video; extract them first") from error
         except (ValueError, OSError, EOFError) as error:
             raise UserError(f"{path}: is no .npy file ({error}); delete it and extract it again") from error
-        if features.ndim != 2 or not len(features) or features.dtype not in (np.float16, np.float32):
+        if features.ndim != 2 or features.dtype not in (np.float16, np.float32):
             raise UserError(
                 f"{path}: got {features.dtype} {features.shape}, need float16 or float32 (snippets, d)"
             )
+        if len(features) < MIN_SNIPPETS:
+            raise UserError(f"{path}: got {len(features)} snippets, need at least {MIN_SNIPPETS}")
         return features

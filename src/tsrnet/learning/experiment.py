@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 
 from tsrnet.datasets.datamodule import VideoDataModule
-from tsrnet.datasets.demo import draw_dataset
-from tsrnet.datasets.records import Collection
-from tsrnet.features.store import FeatureStore
+from tsrnet.datasets.inventory import MANIFEST, Inventory
+from tsrnet.datasets.records import Collection, VideoRecord
+from tsrnet.datasets.simulated import SimulatedStore, SimulationSettings
+from tsrnet.datasets.sources import Companions, DrawnSettings, what_to_get
+from tsrnet.errors import UserError
+from tsrnet.features.store import FeatureSource
 from tsrnet.learning.feature_stage import prepare_features
 from tsrnet.learning.module import TSRModule
 from tsrnet.learning.plan import Plan
@@ -25,12 +28,17 @@ from tsrnet.network.network import Network
 
 @dataclass(frozen=True)
 class Data:
-    """The dataset and its trimmed companion, with the store of each."""
+    """The dataset and its trimmed companion, the classes they share, and the features of each.
+
+    Both hold only videos that have features; `ground_truth` has all test videos by id.
+    """
 
     untrimmed: Collection
     trimmed: Collection
-    untrimmed_store: FeatureStore
-    trimmed_store: FeatureStore
+    counterpart: Mapping[str, str]
+    untrimmed_store: FeatureSource
+    trimmed_store: FeatureSource
+    ground_truth: Mapping[str, VideoRecord]
 
 
 @dataclass(frozen=True)
@@ -43,41 +51,101 @@ class Trained:
 
 def prepare_data(plan: Plan) -> Data:
     """Videos, annotations and features, made where they are missing."""
-    untrimmed, trimmed = draw_dataset(plan.dataset, workers=plan.features.workers)
-    untrimmed_store, trimmed_store = prepare_features(
-        (untrimmed, trimmed),
+    if isinstance(plan.features, SimulationSettings):
+        return _simulate(plan.dataset.read(rehearsal_seed=plan.features.seed), plan.features)
+    found = plan.dataset.read()
+    (store, inventory), (trimmed_store, trimmed_inventory) = prepare_features(
+        (found.untrimmed, found.trimmed),
         plan.features,
         plan.snippets,
         streams=plan.streams,
         features_root=plan.features_root,
         stages_root=plan.stages_root,
     )
-    return Data(untrimmed, trimmed, untrimmed_store, trimmed_store)
+    _demand(plan, inventory, trimmed_inventory)
+    return Data(
+        inventory.usable,
+        trimmed_inventory.usable,
+        found.counterpart,
+        store,
+        trimmed_store,
+        {record.id: record for record in found.untrimmed.test},
+    )
+
+
+def _simulate(found: Companions, settings: SimulationSettings) -> Data:
+    stores = [
+        SimulatedStore((*videos.train, *videos.test), settings, trimmed=trimmed, canonical=canonical)
+        for videos, trimmed, canonical in (
+            (found.untrimmed, False, found.counterpart),
+            (found.trimmed, True, {}),
+        )
+    ]
+    everything = {record.id: record for record in found.untrimmed.test}
+    return Data(found.untrimmed, found.trimmed, found.counterpart, stores[0], stores[1], everything)
+
+
+def _demand(plan: Plan, inventory: Inventory, trimmed: Inventory) -> None:
+    """UserError unless there is enough to train and test; else say how many videos are used."""
+    drawn = isinstance(plan.dataset, DrawnSettings)
+    left_out = {**inventory.left_out, **trimmed.left_out}
+    if drawn and left_out:
+        raise UserError(
+            f"{len(left_out)} videos have no features (the others are done): "
+            + "; ".join(left_out.values())
+            + "; replace the files (the demo draws again what you delete) and give the same command again"
+        )
+    needed = [(inventory, inventory.usable.train), (inventory, inventory.usable.test)]
+    if plan.transfer.active:
+        needed.append((trimmed, trimmed.usable.train))
+    for one, videos in needed:
+        if not videos:
+            example = next(iter(one.left_out.values()), "none are listed")
+            raise UserError(
+                f"{one.summary()}, need some of each; e.g. {example}. {what_to_get(one.collection.name)}"
+            )
+    for one in (inventory, trimmed):
+        if one.left_out:
+            print(f"{one.summary()}; {MANIFEST} beside the features gives the reason of each other")
 
 
 def train_network(plan: Plan, data: Data, stream: str) -> Trained:
-    """The network of a stream, with its teacher first when the plan transfers knowledge."""
+    """The network of a stream; before it its teacher and the overlap stage, where the plan has them."""
     teacher = _train_teacher(plan, data, stream) if plan.transfer.active else None
+    start = None
+    if plan.overlap_steps:
+        shared = replace(data, untrimmed=data.untrimmed.of_classes(tuple(data.counterpart)))
+        start = _train_student(plan, shared, stream, "overlap", plan.overlap_steps, teacher, None)
+    return _train_student(plan, data, stream, "tsrnet", plan.trainer.max_steps, teacher, start)
+
+
+def _train_student(
+    plan: Plan,
+    data: Data,
+    stream: str,
+    name: str,
+    max_steps: int,
+    teacher: Trained | None,
+    start: Trained | None,
+) -> Trained:
+    """A network of untrimmed videos, from random weights or from those of the overlap stage (D13)."""
     trimmed = _datamodule(plan, data.trimmed, data.trimmed_store, stream, plan.teacher_steps)
-    companion = {"trimmed": trimmed, "counterpart": {name: name for name in data.untrimmed.classes}}
+    companion = {"trimmed": trimmed, "counterpart": data.counterpart}
     module = _datamodule(
-        plan,
-        data.untrimmed,
-        data.untrimmed_store,
-        stream,
-        plan.trainer.max_steps,
-        **(companion if teacher else {}),
+        plan, data.untrimmed, data.untrimmed_store, stream, max_steps, **(companion if teacher else {})
     )
     stage = Stage(
         plan.stages_root,
-        f"tsrnet-{stream}",
+        f"{name}-{stream}",
         {
             **_identity(plan, module, data.untrimmed_store, stream),
             "losses": asdict(plan.losses),
-            "max_steps": plan.trainer.max_steps,
+            "max_steps": max_steps,
             "transfer": asdict(plan.transfer) if teacher else None,
             "teacher": teacher.stages[-1] if teacher else None,
             "trimmed": _videos(trimmed) if teacher else None,
+            "counterpart": dict(data.counterpart) if teacher else None,
+            "start": start.stages[-1] if start else None,
         },
     )
     network = _fit(
@@ -87,9 +155,12 @@ def train_network(plan: Plan, data: Data, stream: str) -> Trained:
         losses=plan.losses,
         transfer=plan.transfer,
         teacher=teacher.network if teacher else None,
-        max_steps=plan.trainer.max_steps,
+        max_steps=max_steps,
+        start=start.network if start else None,
+        start_classes=tuple(data.counterpart),
     )
-    return Trained(network, (*(teacher.stages if teacher else ()), stage.key))
+    before = start.stages if start else teacher.stages if teacher else ()
+    return Trained(network, (*before, stage.key))
 
 
 def _train_teacher(plan: Plan, data: Data, stream: str) -> Trained:
@@ -118,12 +189,16 @@ def _fit(
     transfer: TransferSettings,
     teacher: Network | None,
     max_steps: int,
+    start: Network | None = None,
+    start_classes: Sequence[str] = (),
 ) -> Network:
     torch.manual_seed(plan.seed)
     training_set = data.training_set
     network = Network(
         plan.network, num_features=training_set.num_features, num_classes=len(training_set.classes)
     )
+    if start is not None:
+        carry_over(start, sorted(start_classes), network, training_set.classes)
     if not stage.finished:
         module = TSRModule(
             network,
@@ -138,8 +213,24 @@ def _fit(
     return network.eval()
 
 
+def carry_over(source: Network, known: Sequence[str], target: Network, classes: Sequence[str]) -> None:
+    """Give `target` all weights of `source`, FC2's rows to the classes of the same name (D13).
+
+    `known` and `classes` are the classes of the two, in the order of their rows; the rows of new
+    classes stay as they are.
+    """
+    state = target.state_dict()
+    for name, value in source.state_dict().items():
+        if name.startswith("classifier.fc2."):
+            for row, label in enumerate(known):
+                state[name][classes.index(label)] = value[row]
+        else:
+            state[name] = value
+    target.load_state_dict(state)
+
+
 def _datamodule(
-    plan: Plan, collection: Collection, store: FeatureStore, stream: str, num_steps: int, **companion: Any
+    plan: Plan, collection: Collection, store: FeatureSource, stream: str, num_steps: int, **companion: Any
 ) -> VideoDataModule:
     return VideoDataModule(
         collection,
@@ -152,7 +243,7 @@ def _datamodule(
     )
 
 
-def _identity(plan: Plan, data: VideoDataModule, store: FeatureStore, stream: str) -> dict[str, Any]:
+def _identity(plan: Plan, data: VideoDataModule, store: FeatureSource, stream: str) -> dict[str, Any]:
     """What every training depends on; `Stage` hashes it."""
     features = {key: value for key, value in store.identity.items() if key != "versions"}
     return {

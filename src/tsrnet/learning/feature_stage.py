@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from tsrnet.datasets.inventory import MANIFEST, Inventory, take_inventory
 from tsrnet.datasets.records import Collection
-from tsrnet.errors import UserError
 from tsrnet.features.backbone import Backbone, load_backbone
 from tsrnet.features.extractor import VideoFile, extract
 from tsrnet.features.store import FeatureStore
@@ -49,10 +49,10 @@ def prepare_features(
     streams: tuple[str, ...],
     features_root: Path,
     stages_root: Path,
-) -> list[FeatureStore]:
-    """The store of each collection, with every feature in it.
+) -> list[tuple[FeatureStore, Inventory]]:
+    """The store of each collection, with every feature in it that can be made, and what is not.
 
-    Raises UserError that lists the videos that failed, after all others are extracted.
+    A manifest beside the features lists the videos that have none, with the reason.
     """
     stand_ins = {
         stream: _stand_in_stage(stream, settings, snippets, stages_root) for stream in ("rgb", "flow")
@@ -73,21 +73,24 @@ def prepare_features(
             name: version(name) for name in ("torch", "torchvision", "opencv-contrib-python-headless")
         },
     }
-    stores: list[FeatureStore] = []
-    failures: dict[str, str] = {}
+    prepared: list[tuple[FeatureStore, Inventory]] = []
     backbones: dict[str, Backbone] = {}
     for collection in collections:
         store = FeatureStore(features_root / collection.name / settings.name)
-        store.claim(identity)
-        stores.append(store)
         videos = [
             VideoFile(record.id, collection.path(record.id), record.duration_s)
             for record in (*collection.train, *collection.test)
         ]
         missing = [v for v in videos if not all(store.path(stream, v.id).exists() for stream in streams)]
-        if not missing:
-            continue
-        for stream in streams if not backbones else ():
+        found = [video for video in missing if video.path.is_file()]
+        failures = {
+            video.id: f"{video.path}: there is neither the video nor its features"
+            for video in missing
+            if not video.path.is_file()
+        }
+        if found or store.identity:
+            store.claim(identity)
+        for stream in streams if found and not backbones else ():
             stage = stand_ins[stream]
             source = settings.weights
             if settings.weights == "stand_in":
@@ -95,14 +98,11 @@ def prepare_features(
                 source = str(stage.weights)
             backbones[stream] = load_backbone(settings.backbone, stream=stream, weights=source)
         what = f"flow and features of {collection.name}"
-        failures |= extract(missing, store, backbones, snippets, workers=settings.workers, what=what)
-    if failures:
-        raise UserError(
-            f"{len(failures)} videos have no features (the others are done): "
-            + "; ".join(failures.values())
-            + "; replace the files (the demo draws again what you delete) and give the same command again"
-        )
-    return stores
+        failures |= extract(found, store, backbones, snippets, workers=settings.workers, what=what)
+        inventory = take_inventory(collection, store, streams, failures)
+        inventory.write(store.folder / MANIFEST)
+        prepared.append((store, inventory))
+    return prepared
 
 
 def _stand_in_stage(stream: str, settings: FeatureSettings, snippets: SnippetSettings, root: Path) -> Stage:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,7 +69,7 @@ class FigureCollector:
     def add(self, result: VideoResult, grid: TimeGrid) -> None:
         record = self.records[result.id]
         self.detections[result.id] = detections_of(result, self.classes, grid)
-        self._labels.append(np.array([name in record.labels for name in self.classes]))
+        self._labels.append(self._row(record))
         for stream, probabilities in result.probabilities.items():
             self._probabilities.setdefault(stream, []).append(probabilities)
         for stream, attention in result.attention.items():
@@ -79,16 +79,29 @@ class FigureCollector:
                 means = (float(relative[inside].mean()), float(relative[~inside].mean()))
                 self._attention.setdefault(stream, []).append(means)
 
-    def recognition(self) -> dict[str, dict[str, float]]:
-        """Stream or "fusion" -> accuracy, mAP, hit@k."""
+    def headline(self, protocol: Protocol) -> dict[str, Any]:
+        """Figures on the full ground truth: a video without a result counts as missed."""
+        missing = [self._row(record) for record in self.records.values() if record.id not in self.detections]
+        return self._figures(protocol, self.records, np.array(missing) if missing else None)
+
+    def available(self, protocol: Protocol) -> dict[str, Any]:
+        """Figures on the videos that have a result, and how many these are."""
+        records = {video_id: self.records[video_id] for video_id in self.detections}
+        return {"videos": len(records), **self._figures(protocol, records, None)}
+
+    def _row(self, record: VideoRecord) -> np.ndarray:
+        return np.array([name in record.labels for name in self.classes])
+
+    def _figures(
+        self, protocol: Protocol, records: Mapping[str, VideoRecord], missing: np.ndarray | None
+    ) -> dict[str, Any]:
+        """recognition: stream or "fusion" -> accuracy, mAP, hit@k; detection: those of the protocol."""
         labels = np.stack(self._labels)
-        return {
-            stream: recognition_figures(np.stack(rows).astype(np.float64), labels)
+        recognition = {
+            stream: recognition_figures(np.stack(rows).astype(np.float64), labels, missing=missing)
             for stream, rows in self._probabilities.items()
         }
-
-    def detection(self, protocol: Protocol) -> dict[str, Any]:
-        number = {video_id: index for index, video_id in enumerate(self.records)}
+        number = {video_id: index for index, video_id in enumerate(records)}
         label = {name: index for index, name in enumerate(self.classes)}
         found = Segments.of(
             [
@@ -100,11 +113,14 @@ class FigureCollector:
         truth = Segments.of(
             [
                 (number[record.id], label[s.label], s.start_s, s.end_s, 0.0)
-                for record in self.records.values()
+                for record in records.values()
                 for s in record.segments
             ]
         )
-        return protocol.detection_figures(found, truth, self.classes)
+        return {
+            "recognition": recognition,
+            "detection": protocol.detection_figures(found, truth, self.classes),
+        }
 
     def attention(self) -> dict[str, dict[str, float]]:
         """Mean attention inside and outside ground-truth segments, in units of 1 / n, and ratio."""

@@ -8,7 +8,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from tsrnet.datasets.demo import DemoSettings
+from tsrnet.datasets.simulated import SimulationSettings
+from tsrnet.datasets.sources import READERS, DrawnSettings, FilesSettings
 from tsrnet.errors import UserError
 from tsrnet.learning.feature_stage import FeatureSettings
 from tsrnet.learning.module import OptimizerSettings
@@ -20,6 +21,9 @@ from tsrnet.network.network import NetworkSettings
 from tsrnet.settings import settings_of
 from tsrnet.video.snippets import SnippetSettings
 
+SIMULATED = "simulated"
+"""`features.name` of a rehearsal."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -27,9 +31,9 @@ class Plan:
 
     seed: int
     streams: tuple[str, ...]
-    dataset: DemoSettings
+    dataset: DrawnSettings | FilesSettings
     protocol: Protocol
-    features: FeatureSettings
+    features: FeatureSettings | SimulationSettings
     snippets: SnippetSettings
     network: NetworkSettings
     losses: LossSettings
@@ -37,6 +41,7 @@ class Plan:
     optimizer: dict[str, OptimizerSettings]  # by stream
     trainer: TrainerSettings
     teacher_steps: int
+    overlap_steps: int  # 0: no overlap pretraining
     batch_size: int
     localization: LocalizationSettings
     num_timelines: int
@@ -49,14 +54,13 @@ class Plan:
         streams = tuple(config.stream.names)
         if not streams or not set(streams) <= {"rgb", "flow"}:
             raise UserError(f"stream.names: got {list(streams)}, need one or both of rgb and flow")
-        demo = {**_plain(config.dataset), "clips_per_class": config.trimmed.clips_per_class}
         seed, batch_size = _at_least("seed", config.seed, 0), config.optimizer.batch_size
         return cls(
             seed=seed,
             streams=streams,
-            dataset=settings_of(DemoSettings, demo, where="dataset"),
-            protocol=PROTOCOLS[config.dataset.protocol],
-            features=settings_of(FeatureSettings, config.features, where="features"),
+            dataset=_dataset(config),
+            protocol=_protocol(config.dataset.protocol),
+            features=_features(config.features),
             snippets=settings_of(SnippetSettings, config.features, where="features"),
             network=settings_of(NetworkSettings, config.model, where="model"),
             losses=settings_of(LossSettings, config.loss, where="loss"),
@@ -64,12 +68,35 @@ class Plan:
             optimizer={stream: _optimizer(config.optimizer, stream) for stream in streams},
             trainer=settings_of(TrainerSettings, config.trainer, where="trainer"),
             teacher_steps=_at_least("teacher.max_steps", config.teacher.max_steps, 1),
+            overlap_steps=_at_least("pretrain.max_steps", config.pretrain.max_steps, 1)
+            if config.pretrain.overlap
+            else 0,
             batch_size=_at_least("optimizer.batch_size", batch_size, 1),
             localization=settings_of(LocalizationSettings, config.localization, where="localization"),
             num_timelines=_at_least("report.timelines", config.report.timelines, 0),
             features_root=Path(config.paths.features),
             stages_root=Path(config.paths.stages),
         )
+
+
+def _dataset(config: DictConfig) -> DrawnSettings | FilesSettings:
+    values = {**_plain(config.dataset), **_plain(config.trimmed)}
+    if config.dataset.name in READERS:
+        values = {**_plain(config.dataset), "trimmed": _plain(config.trimmed)}
+        return settings_of(FilesSettings, values, where="dataset")
+    return settings_of(DrawnSettings, values, where="dataset")
+
+
+def _features(node: DictConfig) -> FeatureSettings | SimulationSettings:
+    if node.name == SIMULATED:
+        return settings_of(SimulationSettings, node, where="features")
+    return settings_of(FeatureSettings, node, where="features")
+
+
+def _protocol(name: str) -> Protocol:
+    if name not in PROTOCOLS:
+        raise UserError(f"dataset.protocol: got {name}, need one of {', '.join(PROTOCOLS)}")
+    return PROTOCOLS[name]
 
 
 def _plain(node: Any) -> Any:

@@ -33,7 +33,9 @@ class Protocol:
         }
 
 
+_TENTHS = tuple(round(0.1 * i, 1) for i in range(1, 10))
 PROTOCOLS = {
-    "demo": Protocol("demo", tuple(round(0.1 * i, 1) for i in range(1, 10))),
+    "demo": Protocol("demo", _TENTHS),
+    "thumos14-210": Protocol("thumos14-210", _TENTHS),
     "activitynet": Protocol("activitynet", tuple(round(0.5 + 0.05 * i, 2) for i in range(10))),
 }

@@ -12,7 +12,8 @@ from rich.table import Table
 def print_metrics(metrics: Mapping[str, Any]) -> None:
     """Print what metrics.json holds, in percent."""
     console = Console()
-    protocol = f"{metrics['protocol']}, {metrics['videos']} videos, seed {metrics['seed']}"
+    kind = "SIMULATED features, " if metrics.get("simulated") else ""
+    protocol = f"{kind}{metrics['protocol']}, {metrics['videos']} videos, seed {metrics['seed']}"
     recognition = Table(title=f"Recognition (%): {protocol}")
     names = list(next(iter(metrics["recognition"].values())))
     for name in ("stream", *names):
@@ -34,3 +35,13 @@ def print_metrics(metrics: Mapping[str, Any]) -> None:
         for stream, row in metrics["attention"].items():
             attention.add_row(stream, *(f"{row[name]:.2f}" for name in ("inside", "outside", "ratio")))
         console.print(attention)
+
+
+def print_counts(title: str, columns: Mapping[str, Mapping[str, int]]) -> None:
+    """Print a table of counts: column -> row -> count, the same rows in each."""
+    table = Table(title=title)
+    for name in ("", *columns):
+        table.add_column(name, justify="right" if name else "left")
+    for row in next(iter(columns.values())):
+        table.add_row(row, *(f"{counts[row]:,}" for counts in columns.values()))
+    Console().print(table)

@@ -36,7 +36,10 @@ class Curve:
 
 @dataclass(frozen=True)
 class Timeline:
-    """What is drawn of a video; curves of class scores belong to the class `top`."""
+    """What is drawn of a video; curves of class scores belong to the class `top`.
+
+    `strip`: frames (h, w, 3) of one size, evenly spaced in time; none leaves their row empty.
+    """
 
     title: str
     duration_s: float
@@ -58,9 +61,9 @@ def draw_timeline(timeline: Timeline, path: Path) -> None:
     figure = Figure(figsize=(12, sum(heights) + 1.3), layout="constrained")
     axes: list[Axes] = list(figure.subplots(len(heights), 1, height_ratios=heights))
     figure.suptitle(timeline.title, fontsize=11)
-    axes[0].imshow(
-        np.concatenate(list(timeline.strip), axis=1), extent=(0, timeline.duration_s, 0, 1), aspect="auto"
-    )
+    if timeline.strip:
+        pictures = np.concatenate(list(timeline.strip), axis=1)
+        axes[0].imshow(pictures, extent=(0, timeline.duration_s, 0, 1), aspect="auto")
     axes[0].set_yticks([])
     labels = sorted({bar.label for bar in (*timeline.truth, *timeline.detections)})
     for axis, name, bars in (

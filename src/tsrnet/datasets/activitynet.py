@@ -1,0 +1,93 @@
+"""ActivityNet 1.3: the official JSON file, or the two files of the BSN form."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from tsrnet.datasets.records import (
+    Annotations,
+    Collection,
+    VideoRecord,
+    activitynet_records,
+    check_records,
+    classes_of,
+    read_activitynet_json,
+    read_json,
+    read_table,
+)
+from tsrnet.errors import UserError
+
+_OFFICIAL = "activity_net.v1-3.min.json"
+_BSN = "anet_anno_action.json"
+_BSN_VIDEOS = "video_info_new.csv"
+
+
+def read_activitynet(annotations: Path, videos: Path) -> Collection:
+    """The training videos, and the validation videos to test on.
+
+    `annotations` is a JSON file in ActivityNet's layout, or a folder that holds
+    `activity_net.v1-3.min.json` (or one `activity_net.v1-3*.json`) or else `anet_anno_action.json` with
+    `video_info_new.csv`. Raises UserError when these lack or are wrong.
+    """
+    source = _find(annotations) if annotations.is_dir() else annotations
+    read = _read_bsn(source) if source.name == _BSN else read_activitynet_json(source)
+    test = tuple(record for record in read.records if record.subset == "validation")
+    labelled = [record for record in read.records if record.subset == "training"]
+    train = tuple(record for record in labelled if record.labels)
+    if not train or not test:
+        raise UserError(
+            f"{source}: got {len(train)} training and {len(test)} validation videos with labels, "
+            "need both; use a file of ActivityNet 1.3"
+        )
+    remarks = list(read.remarks)
+    remarks += [
+        f"video {r.id!r}: has no label and is left out of training." for r in labelled if not r.labels
+    ]
+    remarks += [f"video {r.id!r}: has no label and is tested all the same." for r in test if not r.labels]
+    others = Counter(r.subset for r in read.records if r.subset not in ("training", "validation"))
+    remarks += [f"{count} videos of the subset {subset!r} are left out." for subset, count in others.items()]
+    return Collection("activitynet", classes_of((*train, *test)), train, test, videos, remarks=tuple(remarks))
+
+
+def _find(folder: Path) -> Path:
+    official = folder / _OFFICIAL
+    found = [official] if official.is_file() else sorted(folder.glob("activity_net.v1-3*.json"))
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found)
+        raise UserError(f"{folder}: got {names}, need one of them; give its path as `annotations`")
+    if not found and (folder / _BSN).is_file():
+        found = [folder / _BSN]
+    if not found:
+        raise UserError(f"{folder}: holds no annotations; need {_OFFICIAL}, or {_BSN} with {_BSN_VIDEOS}")
+    return found[0]
+
+
+def _read_bsn(path: Path) -> Annotations:
+    table = path.with_name(_BSN_VIDEOS)
+    rows: dict[str, dict[str, str]] = {}
+    for row in read_table(table, ("video", "subset", "fps")):
+        if row["video"] in rows:
+            raise UserError(f"{table}: video {row['video']!r}: is listed twice; remove one of the two")
+        rows[row["video"]] = row
+    entries = read_json(path)
+    if not isinstance(entries, dict):
+        raise UserError(f"{path}: got {type(entries).__name__}, need an object with an entry for each video")
+    if lacking := sorted(rows.keys() ^ entries.keys()):
+        missing_in = path if lacking[0] in rows else table
+        raise UserError(
+            f"{missing_in}: lacks {lacking[0]!r} ({len(lacking)} ids are in one of {_BSN} and {_BSN_VIDEOS} "
+            "only); need two files of the same release"
+        )
+
+    def records() -> Iterable[VideoRecord]:
+        for key, entry in entries.items():
+            if isinstance(entry, dict):
+                entry = entry | {"subset": rows[key]["subset"], "fps": rows[key]["fps"]}
+                if "duration_second" in entry:
+                    entry["duration"] = entry["duration_second"]
+            # "v_" comes once before every id here; two real ids begin with it
+            yield from activitynet_records(path, {key.removeprefix("v_"): entry})
+
+    return check_records(path, records())

@@ -1,0 +1,117 @@
+"""The datasets by name: what the configuration says of each, and how its annotations are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tsrnet.datasets.activitynet import read_activitynet
+from tsrnet.datasets.demo import DemoSettings, draw_dataset
+from tsrnet.datasets.overlap import read_overlap, shipped_overlap
+from tsrnet.datasets.records import Collection
+from tsrnet.datasets.simulated import drawn_collection, published_statistics
+from tsrnet.datasets.thumos14 import read_thumos14
+from tsrnet.datasets.ucf101 import read_ucf101
+from tsrnet.errors import UserError
+
+PLACES = {
+    "activitynet": "http://activity-net.org/download.html",
+    "thumos14": "https://www.crcv.ucf.edu/THUMOS14/download.html",
+    "ucf101": "https://www.crcv.ucf.edu/data/UCF101.php",
+}
+
+
+def what_to_get(name: str) -> str:
+    """Where a dataset comes from and where it goes."""
+    group = "trimmed" if name == "ucf101" else "dataset"
+    videos = "<class>/<clip>.avi" if name == "ucf101" else "<id>.mp4"
+    return (
+        f"Get annotations and videos from {PLACES.get(name, 'its makers')}; put them under"
+        f" <paths.data>/{name}/annotations and <paths.data>/{name}/videos/{videos}, or say where they are"
+        f" with {group}.annotations and {group}.videos."
+    )
+
+
+@dataclass(frozen=True)
+class Companions:
+    """An untrimmed dataset, its trimmed companion, and the classes that show the same action.
+
+    `counterpart`: class of `untrimmed` -> class of `trimmed`.
+    """
+
+    untrimmed: Collection
+    trimmed: Collection
+    counterpart: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class TrimmedSettings:
+    """Where UCF101 lies and which of its three splits is used."""
+
+    annotations: str
+    videos: str
+    split: int = 1
+
+
+@dataclass(frozen=True)
+class FilesSettings:
+    """A dataset that the user has: annotations and videos on disk.
+
+    `overlap`: a list that comes with the package ("activitynet", "thumos14") or a CSV file.
+    """
+
+    name: str
+    annotations: str
+    videos: str
+    overlap: str
+    trimmed: TrimmedSettings
+    test_list: str = "210"
+    weak_labels: str = "temporal"
+
+    def read(self, *, rehearsal_seed: int | None = None) -> Companions:
+        """The records; UserError names the file that is missing or wrong.
+
+        With `rehearsal_seed`, annotations that are not there are drawn from published statistics.
+        """
+        untrimmed = self._read_or_draw(
+            self.name, self.annotations, lambda: READERS[self.name](self), rehearsal_seed
+        )
+        clips = self._read_or_draw("ucf101", self.trimmed.annotations, self._clips, rehearsal_seed)
+        path = shipped_overlap(self.overlap) or Path(self.overlap)
+        counterpart = read_overlap(path, classes=untrimmed.classes, trimmed_classes=clips.classes)
+        return Companions(untrimmed, clips.of_classes(sorted(set(counterpart.values()))), counterpart)
+
+    def _clips(self) -> Collection:
+        settings = self.trimmed
+        return read_ucf101(Path(settings.annotations), Path(settings.videos), split=settings.split)
+
+    def _read_or_draw(
+        self, name: str, annotations: str, read: Callable[[], Collection], seed: int | None
+    ) -> Collection:
+        if Path(annotations).exists():
+            return read()
+        if seed is not None:
+            return drawn_collection(name, seed=seed, statistics=published_statistics(name))
+        raise UserError(
+            f"{annotations}: there are no annotations of {name}. {what_to_get(name)}"
+            f" To rehearse without: python -m tsrnet.train dataset={self.name} features=simulated"
+        )
+
+
+@dataclass(frozen=True)
+class DrawnSettings(DemoSettings):
+    """The demo: drawn where it is missing, its trimmed clips show the same classes."""
+
+    def read(self, *, rehearsal_seed: int | None = None) -> Companions:
+        """The records of the demo, its videos drawn where they are missing."""
+        untrimmed, trimmed = draw_dataset(self, workers=0)
+        return Companions(untrimmed, trimmed, {name: name for name in untrimmed.classes})
+
+
+READERS: Mapping[str, Callable[[FilesSettings], Collection]] = {
+    "activitynet": lambda s: read_activitynet(Path(s.annotations), Path(s.videos)),
+    "thumos14": lambda s: read_thumos14(
+        Path(s.annotations), Path(s.videos), test_list=s.test_list, weak_labels=s.weak_labels
+    ),
+}

@@ -1,0 +1,199 @@
+"""THUMOS14: 200 validation videos to train on, the test videos of a named list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from tsrnet.datasets.records import (
+    Collection,
+    Segment,
+    VideoRecord,
+    activitynet_records,
+    check_label,
+    check_records,
+    check_segment,
+    labels_of,
+    read_database,
+    read_json,
+    read_table,
+    read_text,
+)
+from tsrnet.errors import UserError
+
+CLASSES = (
+    "BaseballPitch",
+    "BasketballDunk",
+    "Billiards",
+    "CleanAndJerk",
+    "CliffDiving",
+    "CricketBowling",
+    "CricketShot",
+    "Diving",
+    "FrisbeeCatch",
+    "GolfSwing",
+    "HammerThrow",
+    "HighJump",
+    "JavelinThrow",
+    "LongJump",
+    "PoleVault",
+    "Shotput",
+    "SoccerPenalty",
+    "TennisSwing",
+    "ThrowDiscus",
+    "VolleyballSpiking",
+)
+AMBIGUOUS = "Ambiguous"
+_TEST_LISTS = Path(__file__).parent / "data" / "thumos14_test_lists.json"
+_FILES = {  # subset: ending of the class files, table of durations, meta file and what it holds
+    "validation": ("val", "thumos14_valid_metadata.csv", "validation_set.mat", "validation_videos"),
+    "test": ("test", "thumos14_test_metadata.csv", "test_set_meta.mat", "test_videos"),
+}
+
+
+def read_thumos14(
+    annotations: Path, videos: Path, *, test_list: str = "210", weak_labels: str = "temporal"
+) -> Collection:
+    """The validation videos with segments of the 20 classes, and the test videos of `test_list`.
+
+    `annotations` is the folder with the official text files (TH14_Temporal_annotations_*) and
+    thumos14_*_metadata.csv, or a JSON file in ActivityNet's layout. `test_list`: "210", "212" or "213".
+    `weak_labels`: labels are the classes of the segments ("temporal") or those of the .mat files that
+    come with the videos ("meta"). Raises UserError when a file lacks or is wrong.
+    """
+    lists = read_json(_TEST_LISTS)["left_out"]
+    if test_list not in lists:
+        raise UserError(f"THUMOS14 test_list: got {test_list!r}, need one of {', '.join(lists)}")
+    if weak_labels not in ("temporal", "meta"):
+        raise UserError(f"THUMOS14 weak_labels: got {weak_labels!r}, need temporal or meta")
+    texts = annotations.is_dir()
+    raw = (
+        _text_records(annotations) if texts else activitynet_records(annotations, read_database(annotations))
+    )
+    read = check_records(annotations, map(_without_ambiguous, raw), classes=CLASSES)
+    remarks = list(read.remarks)
+    train, test = [], []
+    for record in read.records:
+        subset = record.subset.lower()
+        if subset not in _FILES:
+            remarks.append(f"video {record.id!r}: is of the subset {record.subset!r} and is left out.")
+        elif subset == "validation" and not record.segments:
+            remarks.append(f"video {record.id!r}: has no segment of the 20 classes and is left out.")
+        elif subset == "validation":
+            train.append(record)
+        elif record.id in lists[test_list]:
+            remarks.append(f"video {record.id!r}: is left out, {lists[test_list][record.id]}.")
+        else:
+            test.append(record)
+    if not train or not test:
+        raise UserError(
+            f"{annotations}: got {len(train)} validation and {len(test)} test videos, need both; "
+            "give the annotations of both subsets"
+        )
+    if weak_labels == "meta":
+        folder = annotations if texts else annotations.parent
+        train = _with_meta_labels(folder, "validation", train, remarks)
+        test = _with_meta_labels(folder, "test", test, remarks)
+    remarks += [f"video {r.id!r}: has no label and is left out of training." for r in train if not r.labels]
+    remarks += [f"video {r.id!r}: has no label and is tested all the same." for r in test if not r.labels]
+    if len(test) != int(test_list):
+        remarks.append(f"{len(test)} videos are annotated of the test list {test_list}.")
+    labelled = tuple(record for record in train if record.labels)
+    return Collection("thumos14", CLASSES, labelled, tuple(test), videos, remarks=tuple(remarks))
+
+
+def _without_ambiguous(record: VideoRecord) -> VideoRecord:
+    segments = tuple(segment for segment in record.segments if segment.label != AMBIGUOUS)
+    ambiguous = tuple(segment for segment in record.segments if segment.label == AMBIGUOUS)
+    return replace(record, labels=labels_of(segments), segments=segments, ambiguous=ambiguous)
+
+
+def _text_records(folder: Path) -> Iterable[VideoRecord]:
+    for subset, (ending, table_name, _, _) in _FILES.items():
+        lists = folder / f"TH14_Temporal_annotations_{subset}" / "annotation"
+        segments: dict[str, list[Segment]] = {}
+        names = {path.name.removesuffix(f"_{ending}.txt") for path in lists.glob(f"*_{ending}.txt")}
+        for name in sorted(names):
+            check_label(name, (*CLASSES, AMBIGUOUS), where=f"{lists / name}_{ending}.txt")
+        for name in (*CLASSES, AMBIGUOUS):  # a file that lacks is an error, it would be a class less
+            _read_segments(lists / f"{name}_{ending}.txt", name, segments)
+        table = folder / table_name
+        durations = _read_durations(table)
+        for video_id in sorted(segments):
+            if video_id not in durations:
+                raise UserError(f"{table}: video {video_id!r}: its duration lacks; add a line for it")
+            duration_s, fps = durations[video_id]
+            yield VideoRecord(video_id, subset, duration_s, (), tuple(segments[video_id]), fps)
+
+
+def _read_segments(path: Path, label: str, segments: dict[str, list[Segment]]) -> None:
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            video_id, start, end = line.split()
+            segment = Segment(float(start), float(end), label)
+        except ValueError as error:
+            raise UserError(f"{path}, line {number}: got {line!r}, need: video start end") from error
+        check_segment(segment, where=f"{path}, line {number}: video {video_id!r}")
+        segments.setdefault(video_id, []).append(segment)
+
+
+def _read_durations(path: Path) -> dict[str, tuple[float, float]]:
+    columns = ("filename", "video-duration", "fps")
+    durations: dict[str, tuple[float, float]] = {}
+    for row in read_table(path, columns):
+        video_id = row["filename"].removesuffix(".mp4")
+        if video_id in durations:
+            raise UserError(f"{path}: video {video_id!r}: is listed twice; remove one of the two")
+        try:
+            durations[video_id] = float(row["video-duration"]), float(row["fps"])
+        except ValueError as error:
+            raise UserError(f"{path}: video {video_id!r}: {error}; need {', '.join(columns)}") from error
+    return durations
+
+
+def _with_meta_labels(
+    folder: Path, subset: str, records: list[VideoRecord], remarks: list[str]
+) -> list[VideoRecord]:
+    _, _, name, variable = _FILES[subset]
+    labels = _read_meta(folder / name, variable)
+    changed = []
+    for record in records:
+        if record.id not in labels:
+            raise UserError(
+                f"{folder / name}: video {record.id!r}: lacks; need the file of all {subset} videos"
+            )
+        own = tuple(sorted(labels[record.id].intersection(CLASSES)))
+        if own != record.labels:
+            segments = ", ".join(record.labels) or "no class"
+            remarks.append(
+                f"video {record.id!r}: {name} says {', '.join(own) or 'no class'}, its segments {segments}."
+            )
+        changed.append(replace(record, labels=own))
+    return changed
+
+
+def _read_meta(path: Path, variable: str) -> dict[str, set[str]]:
+    """Primary and secondary actions by video id, of all 101 classes."""
+    try:
+        loadmat = import_module("scipy.io").loadmat
+    except ImportError as error:
+        raise UserError(f"{path}: scipy lacks to read it; pip install tsrnet[thumos]") from error
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file; put it there or take weak_labels=temporal")
+    try:
+        entries = loadmat(path, simplify_cells=True)[variable]
+        return {entry["video_name"]: {entry["primary_action"], *_names(entry)} for entry in entries}
+    except Exception as error:  # scipy's own errors have no common base
+        raise UserError(
+            f"{path}: is not THUMOS14's file with {variable} ({error!r}); get it again"
+        ) from error
+
+
+def _names(entry: Any) -> list[str]:
+    names = entry["secondary_actions"]  # one name, or an array of none or several
+    return [names] if isinstance(names, str) else list(names)

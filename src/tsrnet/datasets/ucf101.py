@@ -1,0 +1,70 @@
+"""UCF101: trimmed clips with one class each, in three official splits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from tsrnet.datasets.records import Collection, VideoRecord, check_label, check_records, read_text
+from tsrnet.errors import UserError
+
+
+def read_ucf101(
+    annotations: Path, videos: Path, *, split: int = 1, classes: Sequence[str] | None = None
+) -> Collection:
+    """The clips of a split (1, 2 or 3), of `classes` only if these are given.
+
+    `annotations` holds classInd.txt, trainlist0N.txt and testlist0N.txt; a clip is
+    `<videos>/<class>/<id>.avi`. Raises UserError for a missing or malformed file and an unknown class.
+    """
+    if split not in (1, 2, 3):
+        raise UserError(f"UCF101 split: got {split}, need 1, 2 or 3; correct the setting `split`")
+    known = _read_classes(annotations / "classInd.txt")
+    for name in classes or ():
+        check_label(name, known, where=f"{annotations / 'classInd.txt'}")
+    chosen = tuple(name for name in known if classes is None or name in classes)
+    records: list[VideoRecord] = []
+    folders: dict[str, str] = {}
+    num_others = 0
+    for subset, prefix in (("training", "trainlist"), ("testing", "testlist")):
+        path = annotations / f"{prefix}0{split}.txt"
+        for number, line in enumerate(read_text(path).splitlines(), 1):
+            if not line.strip():
+                continue
+            clip = PurePosixPath(line.split()[0])
+            where = f"{path}, line {number}"
+            if len(clip.parts) != 2 or clip.suffix != ".avi":
+                raise UserError(f"{where}: got {line!r}, need <class>/<clip>.avi; get the file again")
+            # the folder tells the class: HandstandPushups/v_HandStandPushups_g01_c01.avi
+            label = clip.parts[0]
+            check_label(label, known, where=where)
+            if label in chosen:
+                records.append(VideoRecord(clip.stem, subset, None, (label,), ()))
+                folders[clip.stem] = label
+            else:
+                num_others += 1
+    read = check_records(annotations, records)
+    train = tuple(record for record in read.records if record.subset == "training")
+    test = tuple(record for record in read.records if record.subset == "testing")
+    if not train or not test:
+        raise UserError(
+            f"{annotations}: got {len(train)} training and {len(test)} test clips in split {split}, need both"
+        )
+    left_out = (f"{num_others} clips of {len(known) - len(chosen)} other classes are left out.",)
+    remarks = read.remarks + (left_out if num_others else ())
+    return Collection("ucf101", chosen, train, test, videos, ".avi", folders, remarks)
+
+
+def _read_classes(path: Path) -> tuple[str, ...]:
+    names: list[str] = []
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        words = line.split()
+        if not words:
+            continue
+        expected = len(words) == 2 and words[0] == str(len(names) + 1)
+        if not expected or words[1] in names or words[1].startswith("."):
+            raise UserError(
+                f"{path}, line {number}: got {line!r}, need '{len(names) + 1} <class>', each once"
+            )
+        names.append(words[1])
+    return tuple(names)

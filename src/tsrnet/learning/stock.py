@@ -1,0 +1,69 @@
+"""Looks at every video and feature file of a collection, for `tsrnet.check`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tsrnet.datasets.records import Collection
+from tsrnet.features.extractor import VideoFile, examine
+from tsrnet.features.store import FeatureStore
+from tsrnet.progress import track
+from tsrnet.workers import worker_pool
+
+
+@dataclass(frozen=True)
+class Stock:
+    """`counts`: split -> state -> number of videos; `manifest`: the reason per video, as JSON."""
+
+    counts: Mapping[str, Mapping[str, int]]
+    manifest: Mapping[str, Any]
+
+
+def take_stock(collection: Collection, store: FeatureStore, streams: Sequence[str]) -> Stock:
+    """Open every video that is there and read the headers of all its features."""
+    records = (*collection.train, *collection.test)
+    files = [VideoFile(record.id, collection.path(record.id), record.duration_s) for record in records]
+    present = [file for file in files if file.path.is_file()]
+    found: dict[str, int | str] = {}
+    if present:
+        with worker_pool(0) as pool:
+            results = track(
+                pool.map(examine, present, chunksize=8),
+                total=len(present),
+                what=f"videos of {collection.name}",
+            )
+            found = {file.id: result for file, result in zip(present, results, strict=True)}
+    counts, manifest = {}, {}
+    for split, videos in (("training", collection.train), ("test", collection.test)):
+        reasons: dict[str, dict[str, str]] = {}
+        tally = dict.fromkeys(
+            (
+                "annotated",
+                "videos present",
+                "videos missing",
+                "videos unreadable",
+                "videos shorter than annotated",
+                "features present",
+                "features missing or unusable",
+            ),
+            0,
+        )
+        for record in videos:
+            tally["annotated"] += 1
+            state = found.get(record.id, f"{collection.path(record.id)}: no such file")
+            if record.id not in found:
+                tally["videos missing"] += 1
+            elif isinstance(state, str):
+                tally[f"videos {'shorter than annotated' if 'it ends at' in state else 'unreadable'}"] += 1
+            else:
+                tally["videos present"] += 1
+            problem = store.problem(record.id, streams)
+            tally[f"features {'missing or unusable' if problem else 'present'}"] += 1
+            said = {"video": state if isinstance(state, str) else "", "features": problem or ""}
+            if any(said.values()):
+                reasons[record.id] = {key: value for key, value in said.items() if value}
+        counts[split] = tally
+        manifest[split] = {"counts": tally, "reasons": reasons}
+    return Stock(counts, {**manifest, "remarks": list(collection.remarks)})
