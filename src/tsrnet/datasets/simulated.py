@@ -95,12 +95,15 @@ class SimulatedStore:
         self._settings = settings
         self._trimmed = trimmed
         self._canonical = dict(canonical or {})
+        annotations = repr([(r.id, r.duration_s, r.labels, r.segments) for r in self._records.values()])
+        self._annotations = hashlib.sha256(annotations.encode()).hexdigest()[:16]
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What decides the features, beside the records."""
+        """What decides the features."""
         return {
             "simulated": True,
+            "annotations": self._annotations,
             "format": FORMAT,
             "rate_hz": TimeGrid().rate_hz,
             "settings": asdict(self._settings),
