@@ -10,6 +10,7 @@ import pytest
 
 from tsrnet.datasets import demo
 from tsrnet.errors import UserError
+from tsrnet.video.writer import write_video
 
 
 def test_scripts_follow_from_the_seed() -> None:
@@ -48,6 +49,16 @@ def test_flaps_pass_the_same_poses_but_one_is_fast_upward_and_one_downward() -> 
     np.testing.assert_allclose(np.sort(up), np.sort(down), atol=0.05)
     assert (np.diff(up) > 0).mean() == pytest.approx(0.3, abs=0.02)
     assert (np.diff(down) > 0).mean() == pytest.approx(0.7, abs=0.02)
+
+
+def test_the_same_script_gives_the_same_file(tmp_path: Path) -> None:
+    (script,) = (s for s in demo.trimmed_scripts(0, 3) if s.id == "FlapDown_002")
+    frames = list(demo.frames(script, 112))
+    written = set()
+    for _ in range(25):
+        write_video(tmp_path / "a.mp4", frames, frame_rate_hz=30)
+        written.add((tmp_path / "a.mp4").read_bytes())
+    assert len(written) == 1
 
 
 def test_ground_truth_names_each_instance() -> None:
