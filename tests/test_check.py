@@ -49,16 +49,18 @@ def activitynet(tmp_path: Path, moving_square: Path) -> Path:
     return root
 
 
-def command(name: str, root: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
+def command(
+    name: str, root: Path, *overrides: str, dataset: str = "activitynet"
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [
             sys.executable,
             "-m",
             f"tsrnet.{name}",
-            "dataset=activitynet",
+            f"dataset={dataset}",
             f"paths.data={root}",
-            f"dataset.overlap={root}/overlap.csv",
             f"hydra.run.dir={root}/run",
+            *([f"dataset.overlap={root}/overlap.csv"] if dataset == "activitynet" else []),
             *overrides,
         ],
         capture_output=True,
@@ -122,3 +124,14 @@ def test_nothing_there_says_where_to_get_it(tmp_path: Path) -> None:
     (line,) = result.stderr.strip().splitlines()
     for word in ("activity-net.org", "activitynet/annotations", "<id>.mp4", "features=simulated"):
         assert word in line
+
+
+def test_trimmed_clips_are_checked_but_not_trained_on_alone(activitynet: Path) -> None:
+    result = command("check", activitynet, dataset="ucf101")
+    assert result.returncode == 0, result.stderr
+    manifest = json.loads((activitynet / "run" / "manifest_ucf101.json").read_text())
+    assert manifest["training"]["counts"]["videos missing"] == 2
+    assert not (activitynet / "run" / "manifest_activitynet.json").exists()
+    result = command("train", activitynet, dataset="ucf101")
+    assert result.returncode == 2
+    assert "dataset=thumos14 or activitynet" in result.stderr

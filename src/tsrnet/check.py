@@ -21,18 +21,17 @@ def check(config: DictConfig) -> None:
     from tsrnet.errors import UserError
     from tsrnet.features.store import FeatureStore
     from tsrnet.files import atomic_path
-    from tsrnet.learning.plan import Plan
+    from tsrnet.learning.plan import dataset_of, streams_of
     from tsrnet.learning.stock import take_stock
     from tsrnet.reporting.tables import print_counts
 
-    plan = Plan.from_config(config)
     if config.features.name == "simulated":
         raise UserError(f"features=simulated: has no files; check dataset={'|'.join(READERS)} without it")
     folder = Path(HydraConfig.get().runtime.output_dir)
-    found = plan.dataset.read()
-    for collection in (found.untrimmed, found.trimmed):
-        store = FeatureStore(plan.features_root / collection.name / config.features.name)
-        stock = take_stock(collection, store, plan.streams)
+    streams = streams_of(config)
+    for collection in dataset_of(config).collections():
+        store = FeatureStore(Path(config.paths.features) / collection.name / config.features.name)
+        stock = take_stock(collection, store, streams)
         path = folder / f"manifest_{collection.name}.json"
         with atomic_path(path) as part:
             part.write_text(json.dumps(stock.manifest, indent=1))

@@ -1,6 +1,7 @@
 import json
 import pickle
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from tsrnet.datasets.simulated import (
     drawn_collection,
     envelope,
     published_statistics,
+    store_features,
 )
 from tsrnet.errors import UserError
 from tsrnet.video.time_grid import TimeGrid
@@ -209,3 +211,29 @@ def test_drawn_clips_are_trimmed():
 def test_statistics_of_an_unknown_dataset_list_the_known():
     with pytest.raises(UserError, match="activitynet, thumos14, ucf101"):
         published_statistics("nothing")
+
+
+def test_stored_features_are_the_simulated_ones_and_are_written_once(tmp_path):
+    source = store(untrimmed("a"), untrimmed("b"), settings=replace(SETTINGS, store=True))
+    files = store_features(source, ("rgb", "flow"), tmp_path)
+    for stream in ("rgb", "flow"):
+        for video_id in source.ids:
+            stored = files.read(stream, video_id)
+            assert stored.dtype == np.float16
+            np.testing.assert_allclose(stored, source.read(stream, video_id), rtol=1e-3, atol=1e-6)
+    kept, gone = files.path("rgb", "a"), files.path("flow", "b")
+    before = kept.stat().st_mtime_ns
+    gone.unlink()
+    assert store_features(source, ("rgb", "flow"), tmp_path).folder == files.folder
+    assert gone.is_file()
+    assert kept.stat().st_mtime_ns == before
+    assert files.identity != source.identity  # float16 is not what a run without files trains on
+    moved = store(untrimmed("a"), untrimmed("b", duration_s=61.0))
+    assert store_features(moved, ("rgb",), tmp_path).folder != files.folder
+
+
+def test_a_disk_that_is_too_small_is_said_before_anything_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10_000))
+    with pytest.raises(UserError, match=r"take 0\.0 GB.*features\.store=false"):
+        store_features(store(untrimmed("a")), ("rgb",), tmp_path)
+    assert not list(tmp_path.rglob("*.npy"))

@@ -34,7 +34,7 @@ def test_weights_and_pooled_features_follow_eq_1(hops: int) -> None:
     attention = SelfAttention(5, size=4, hops=hops).double()
     features, mask = padded_batch(1)
 
-    weights = attention_weights(attention(features), mask)
+    weights = attention_weights(attention(features, mask), mask)
     pooled = attend(features, weights)
 
     w1, w2 = (parameter.detach().numpy() for parameter in attention.parameters())
@@ -72,7 +72,7 @@ def test_masked_logits_receive_no_gradient() -> None:
 
 def test_equal_logits_make_eq_1_the_mean_over_valid_snippets() -> None:
     features, mask = padded_batch(4)
-    pooled = attend(features, attention_weights(MeanPooling()(features), mask))[:, 0]
+    pooled = attend(features, attention_weights(MeanPooling()(features, mask), mask))[:, 0]
     for row, length in enumerate(LENGTHS):
         np.testing.assert_allclose(pooled[row], features[row, :length].numpy().mean(axis=0), rtol=1e-12)
 

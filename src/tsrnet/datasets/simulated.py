@@ -2,15 +2,20 @@
 
 Each stream of a video is ReLU(base + activations @ directions + noise). The directions are those of
 the actions (shared by all videos of a class, trimmed or not), of the scenes that go with them, and
-of the video's own background. All follows from (seed, stream, video id); nothing is stored.
+of the video's own background. All follows from (seed, stream, video id); nothing is stored, unless
+`store_features` is asked to rehearse the disk.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
+import os
 import re
-from collections.abc import Iterable, Mapping
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib import resources
@@ -22,12 +27,13 @@ import numpy.typing as npt
 
 from tsrnet.datasets.records import Collection, Segment, VideoRecord
 from tsrnet.errors import UserError
-from tsrnet.features.store import MIN_SNIPPETS
+from tsrnet.features.store import MIN_SNIPPETS, FeatureStore
+from tsrnet.progress import track
 from tsrnet.video.time_grid import FRAME_RATE_HZ, TimeGrid
 
 Array = npt.NDArray[np.float32]
 
-FORMAT = 1
+FORMAT = 2
 """Part of the identity: raise it when the same seed gives other features."""
 _NOISE_POOL = 1 << 22  # numbers, 16 MB a process
 _NOISE_ROWS = 256  # snippets that take their noise from one place of the pool
@@ -46,7 +52,7 @@ class SimulationSettings:
     `variation`: how far one video's action lies from its class, as a fraction of `action`.
     `confusion`: part of a class's direction that it shares with its family; the families of the
     streams differ, so one stream tells apart what the other confuses. `shift`: between trimmed and
-    untrimmed, as a fraction of a feature's noise.
+    untrimmed, as a fraction of a feature's noise. `store`: write them as feature files and read these.
     """
 
     seed: int
@@ -58,6 +64,7 @@ class SimulationSettings:
     variation: float = 0.5
     confusion: float = 0.6
     shift: float = 0.2
+    store: bool = False
 
     def __post_init__(self) -> None:
         if self.seed < 0:
@@ -106,7 +113,7 @@ class SimulatedStore:
             "annotations": self._annotations,
             "format": FORMAT,
             "rate_hz": TimeGrid().rate_hz,
-            "settings": asdict(self._settings),
+            "settings": {key: value for key, value in asdict(self._settings).items() if key != "store"},
             "trimmed": self._trimmed,
             "canonical": self._canonical,
         }
@@ -115,14 +122,27 @@ class SimulatedStore:
         """6 Hz, whatever the video."""
         return TimeGrid()
 
-    def read(self, stream: str, video_id: str) -> Array:
-        """(n, d) features, not negative; UserError for an id that is not among the records."""
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return tuple(self._records)
+
+    def shape(self, video_id: str) -> tuple[int, int]:
+        """(n, d) of a video; UserError for an id that is not among the records."""
         if video_id not in self._records:
             raise UserError(f"{video_id}: is not among the {len(self._records)} simulated videos")
+        frames = round(self._duration_s(video_id) * FRAME_RATE_HZ)
+        return max(MIN_SNIPPETS, TimeGrid().num_snippets(frames)), self._settings.num_features
+
+    def _duration_s(self, video_id: str) -> float:
+        drawn = _rng(self._settings.seed, "duration", video_id).uniform(*_CLIP_S)
+        return self._records[video_id].duration_s or float(drawn)
+
+    def read(self, stream: str, video_id: str) -> Array:
+        """(n, d) features, not negative; UserError for an id that is not among the records."""
+        num_snippets, _ = self.shape(video_id)
         record, settings = self._records[video_id], self._settings
+        duration_s = self._duration_s(video_id)
         video_rng = _rng(settings.seed, "video", video_id)  # what the streams share
-        duration_s = record.duration_s or float(video_rng.uniform(*_CLIP_S))
-        num_snippets = max(MIN_SNIPPETS, TimeGrid().num_snippets(round(duration_s * FRAME_RATE_HZ)))
         segments = record.segments
         if self._trimmed:
             segments = tuple(Segment(-1.0, duration_s + 1.0, label) for label in record.labels)
@@ -148,6 +168,38 @@ class SimulatedStore:
             features *= scale
             features += offset
         return np.maximum(features, 0, out=features)
+
+
+def store_features(source: SimulatedStore, streams: Sequence[str], folder: Path) -> FeatureStore:
+    """Write the features of all videos as float16 files, where they are not there yet.
+
+    They lie in `<folder>/simulated_<hash of what decides them>`. Raises UserError when the disk is too small.
+    """
+    identity = {**source.identity, "stored": "float16"}
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
+    store = FeatureStore(folder / f"simulated_{digest}")
+    store.claim(identity)
+    missing = [
+        (s, video_id) for s in streams for video_id in source.ids if not store.path(s, video_id).exists()
+    ]
+    needed = sum(2 * math.prod(source.shape(video_id)) for _, video_id in missing)
+    if needed > (free := shutil.disk_usage(store.folder).free):
+        raise UserError(
+            f"{store.folder}: the features still to write take {needed / 1e9:.1f} GB, the disk has"
+            f" {free / 1e9:.1f} GB free; free some, give another paths.features, or features.store=false"
+        )
+
+    def write(stream: str, video_id: str) -> None:
+        store.write(stream, video_id, source.read(stream, video_id).astype(np.float16))
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        try:
+            done = pool.map(write, *zip(*missing, strict=True)) if missing else ()
+            for _ in track(done, total=len(missing), what=f"simulated features of {folder.name}"):
+                pass
+        finally:
+            pool.shutdown(cancel_futures=True)
+    return store
 
 
 def canonical_name(label: str) -> str:

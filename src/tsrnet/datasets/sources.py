@@ -58,29 +58,38 @@ class TrimmedSettings:
 class FilesSettings:
     """A dataset that the user has: annotations and videos on disk.
 
-    `overlap`: a list that comes with the package ("activitynet", "thumos14") or a CSV file.
+    `overlap`: a list that comes with the package ("activitynet", "thumos14") or a CSV file; "" for
+    UCF101, which is trimmed itself.
     """
 
     name: str
     annotations: str
     videos: str
-    overlap: str
     trimmed: TrimmedSettings
+    overlap: str = ""
     test_list: str = "210"
     weak_labels: str = "temporal"
+
+    def collections(self) -> tuple[Collection, ...]:
+        """Every dataset that the settings name, for `check`."""
+        if not self.overlap:
+            return (self._main(None),)
+        found = self.read()
+        return found.untrimmed, found.trimmed
 
     def read(self, *, rehearsal_seed: int | None = None) -> Companions:
         """The records; UserError names the file that is missing or wrong.
 
         With `rehearsal_seed`, annotations that are not there are drawn from published statistics.
         """
-        untrimmed = self._read_or_draw(
-            self.name, self.annotations, lambda: READERS[self.name](self), rehearsal_seed
-        )
+        untrimmed = self._main(rehearsal_seed)
         clips = self._read_or_draw("ucf101", self.trimmed.annotations, self._clips, rehearsal_seed)
         path = shipped_overlap(self.overlap) or Path(self.overlap)
         counterpart = read_overlap(path, classes=untrimmed.classes, trimmed_classes=clips.classes)
         return Companions(untrimmed, clips.of_classes(sorted(set(counterpart.values()))), counterpart)
+
+    def _main(self, seed: int | None) -> Collection:
+        return self._read_or_draw(self.name, self.annotations, lambda: READERS[self.name](self), seed)
 
     def _clips(self) -> Collection:
         settings = self.trimmed
@@ -93,15 +102,21 @@ class FilesSettings:
             return read()
         if seed is not None:
             return drawn_collection(name, seed=seed, statistics=published_statistics(name))
+        rehearsal = self.name if self.overlap else "thumos14"
         raise UserError(
             f"{annotations}: there are no annotations of {name}. {what_to_get(name)}"
-            f" To rehearse without: python -m tsrnet.train dataset={self.name} features=simulated"
+            f" To rehearse without: python -m tsrnet.train dataset={rehearsal} features=simulated"
         )
 
 
 @dataclass(frozen=True)
 class DrawnSettings(DemoSettings):
     """The demo: drawn where it is missing, its trimmed clips show the same classes."""
+
+    def collections(self) -> tuple[Collection, ...]:
+        """The videos and their trimmed companion."""
+        found = self.read()
+        return found.untrimmed, found.trimmed
 
     def read(self, *, rehearsal_seed: int | None = None) -> Companions:
         """The records of the demo, its videos drawn where they are missing."""
@@ -114,4 +129,5 @@ READERS: Mapping[str, Callable[[FilesSettings], Collection]] = {
     "thumos14": lambda s: read_thumos14(
         Path(s.annotations), Path(s.videos), test_list=s.test_list, weak_labels=s.weak_labels
     ),
+    "ucf101": lambda s: read_ucf101(Path(s.annotations), Path(s.videos), split=s.trimmed.split),
 }

@@ -13,8 +13,8 @@ import torch
 from tsrnet.datasets.datamodule import VideoDataModule
 from tsrnet.datasets.inventory import MANIFEST, Inventory
 from tsrnet.datasets.records import Collection, VideoRecord
-from tsrnet.datasets.simulated import SimulatedStore, SimulationSettings
-from tsrnet.datasets.sources import Companions, DrawnSettings, what_to_get
+from tsrnet.datasets.simulated import SimulatedStore, SimulationSettings, store_features
+from tsrnet.datasets.sources import DrawnSettings, what_to_get
 from tsrnet.errors import UserError
 from tsrnet.features.store import FeatureSource
 from tsrnet.learning.feature_stage import prepare_features
@@ -52,7 +52,7 @@ class Trained:
 def prepare_data(plan: Plan) -> Data:
     """Videos, annotations and features, made where they are missing."""
     if isinstance(plan.features, SimulationSettings):
-        return _simulate(plan.dataset.read(rehearsal_seed=plan.features.seed), plan.features)
+        return _simulate(plan, plan.features)
     found = plan.dataset.read()
     (store, inventory), (trimmed_store, trimmed_inventory) = prepare_features(
         (found.untrimmed, found.trimmed),
@@ -73,14 +73,16 @@ def prepare_data(plan: Plan) -> Data:
     )
 
 
-def _simulate(found: Companions, settings: SimulationSettings) -> Data:
-    stores = [
-        SimulatedStore((*videos.train, *videos.test), settings, trimmed=trimmed, canonical=canonical)
-        for videos, trimmed, canonical in (
-            (found.untrimmed, False, found.counterpart),
-            (found.trimmed, True, {}),
-        )
-    ]
+def _simulate(plan: Plan, settings: SimulationSettings) -> Data:
+    found = plan.dataset.read(rehearsal_seed=settings.seed)
+    stores: list[FeatureSource] = []
+    for videos, trimmed, canonical in (
+        (found.untrimmed, False, found.counterpart),
+        (found.trimmed, True, {}),
+    ):
+        source = SimulatedStore((*videos.train, *videos.test), settings, trimmed=trimmed, canonical=canonical)
+        folder = plan.features_root / videos.name
+        stores.append(store_features(source, plan.streams, folder) if settings.store else source)
     everything = {record.id: record for record in found.untrimmed.test}
     return Data(found.untrimmed, found.trimmed, found.counterpart, stores[0], stores[1], everything)
 

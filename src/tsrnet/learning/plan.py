@@ -51,15 +51,13 @@ class Plan:
     @classmethod
     def from_config(cls, config: DictConfig) -> Plan:
         """Raises UserError that names the key, what was got and what is needed."""
-        streams = tuple(config.stream.names)
-        if not streams or not set(streams) <= {"rgb", "flow"}:
-            raise UserError(f"stream.names: got {list(streams)}, need one or both of rgb and flow")
+        streams = streams_of(config)
         seed, batch_size = _at_least("seed", config.seed, 0), config.optimizer.batch_size
         return cls(
             seed=seed,
             streams=streams,
-            dataset=_dataset(config),
-            protocol=_protocol(config.dataset.protocol),
+            dataset=dataset_of(config),
+            protocol=_protocol(config.dataset),
             features=_features(config.features),
             snippets=settings_of(SnippetSettings, config.features, where="features"),
             network=settings_of(NetworkSettings, config.model, where="model"),
@@ -79,7 +77,16 @@ class Plan:
         )
 
 
-def _dataset(config: DictConfig) -> DrawnSettings | FilesSettings:
+def streams_of(config: DictConfig) -> tuple[str, ...]:
+    """The streams of a run."""
+    streams = tuple(config.stream.names)
+    if not streams or not set(streams) <= {"rgb", "flow"}:
+        raise UserError(f"stream.names: got {list(streams)}, need one or both of rgb and flow")
+    return streams
+
+
+def dataset_of(config: DictConfig) -> DrawnSettings | FilesSettings:
+    """Where the dataset and its trimmed companion are."""
     values = {**_plain(config.dataset), **_plain(config.trimmed)}
     if config.dataset.name in READERS:
         values = {**_plain(config.dataset), "trimmed": _plain(config.trimmed)}
@@ -93,10 +100,15 @@ def _features(node: DictConfig) -> FeatureSettings | SimulationSettings:
     return settings_of(FeatureSettings, node, where="features")
 
 
-def _protocol(name: str) -> Protocol:
-    if name not in PROTOCOLS:
-        raise UserError(f"dataset.protocol: got {name}, need one of {', '.join(PROTOCOLS)}")
-    return PROTOCOLS[name]
+def _protocol(dataset: DictConfig) -> Protocol:
+    if dataset.protocol is None:
+        raise UserError(
+            f"dataset={dataset.name}: its clips are trimmed, there is nothing to localise; give"
+            " dataset=thumos14 or activitynet, which learn from them"
+        )
+    if dataset.protocol not in PROTOCOLS:
+        raise UserError(f"dataset.protocol: got {dataset.protocol}, need one of {', '.join(PROTOCOLS)}")
+    return PROTOCOLS[dataset.protocol]
 
 
 def _plain(node: Any) -> Any:

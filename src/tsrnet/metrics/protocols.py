@@ -36,6 +36,6 @@ class Protocol:
 _TENTHS = tuple(round(0.1 * i, 1) for i in range(1, 10))
 PROTOCOLS = {
     "demo": Protocol("demo", _TENTHS),
-    "thumos14-210": Protocol("thumos14-210", _TENTHS),
+    **{name: Protocol(name, _TENTHS) for name in ("thumos14-210", "thumos14-212", "thumos14-213")},
     "activitynet": Protocol("activitynet", tuple(round(0.5 + 0.05 * i, 2) for i in range(10))),
 }

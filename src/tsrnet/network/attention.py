@@ -45,15 +45,16 @@ class SelfAttention(nn.Module):
         self.first = nn.Linear(num_features, size, bias=False)
         self.second = nn.Linear(size, hops, bias=False)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(batch, time, d) -> (batch, time, hops)."""
-        logits: Tensor = self.second(torch.tanh(self.first(features)))
-        return logits
+    def forward(self, features: Tensor, mask: Tensor) -> Tensor:
+        """(batch, time, d) -> (batch, time, hops), 0 where masked."""
+        # Only of real snippets: padding to the longest is about half of a batch of videos.
+        logits: Tensor = self.second(torch.tanh(self.first(features[mask])))
+        return logits.new_zeros(*mask.shape, logits.shape[-1]).masked_scatter(mask.unsqueeze(-1), logits)
 
 
 class MeanPooling(nn.Module):
     """Equal logits, so that eq. (1) is the mean: the Two-Stream baseline."""
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor, mask: Tensor) -> Tensor:
         """(batch, time, d) -> (batch, time, 1) zeros."""
         return features.new_zeros(*features.shape[:2], 1)

@@ -75,7 +75,7 @@ class Network(nn.Module):
 
     def forward(self, features: Tensor, mask: Tensor) -> NetworkOutput:
         """features (batch, time, d), mask (batch, time) -> NetworkOutput."""
-        logits = self.attention(features)
+        logits = self.attention(features, mask)
         attention = attention_weights(logits, mask)
         rows = attend(features, attention)  # (batch, hops, d)
         pooled = rows.flatten(1) if self.settings.merge == "concat" else rows.mean(dim=1)

@@ -1,0 +1,31 @@
+"""Every file of conf/ composes to valid settings, by the command in its first comment."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import hydra
+import pytest
+
+from tsrnet.command import conf_folder
+from tsrnet.learning.plan import Plan, dataset_of
+
+FILES = sorted(path.relative_to(conf_folder()) for path in conf_folder().rglob("*.yaml"))
+
+
+@pytest.mark.parametrize("file", FILES, ids=str)
+def test_the_command_of_the_first_comment_composes(file: Path) -> None:
+    lines = (conf_folder() / file).read_text().splitlines()
+    first = next(line for line in lines if not line.startswith("# @"))
+    match = re.fullmatch(r"# python -m tsrnet\.(\w+)((?: [\w.]+=\S+)*)", first)
+    assert match, f"{file}: it begins with {first!r}, need a command"
+    overrides = match.group(2).split()
+    if len(file.parts) == 2:  # a choice of a group: the command makes it
+        assert f"{file.parts[0]}={file.stem}" in overrides
+    with hydra.initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        config = hydra.compose(match.group(1), overrides)
+    if match.group(1) == "train":
+        assert Plan.from_config(config).streams
+    else:
+        assert dataset_of(config).name
