@@ -30,8 +30,11 @@ def test_ids_that_are_no_file_names_are_refused(tmp_path: Path, video_id: str) -
     [
         np.zeros((0, 4), np.float32),
         np.zeros((1, 4), np.float32),
-        np.full((5, 4), np.nan, np.float16),
-        np.array([[1, 2], [np.inf, 3]], np.float32),
+        *(
+            np.array([[1, 2], [value, 3]], kind)
+            for value in (np.nan, -np.nan, np.inf, -np.inf)
+            for kind in (np.float16, np.float32)
+        ),
         np.zeros(4, np.float32),
         np.zeros((2, 4)),
         np.array([[None]], dtype=object),
@@ -42,6 +45,14 @@ def test_other_arrays_are_refused_with_the_file(tmp_path: Path, array: np.ndarra
     np.save(tmp_path / "rgb" / "a.npy", array, allow_pickle=True)
     with pytest.raises(UserError, match=r"a\.npy"):
         FeatureStore(tmp_path).read("rgb", "a")
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32])
+def test_every_finite_number_is_taken(tmp_path: Path, kind: type[np.floating]) -> None:
+    limits = np.finfo(kind)
+    array = np.array([[limits.max, limits.min], [-0.0, limits.smallest_subnormal]], kind)
+    FeatureStore(tmp_path).write("rgb", "a", array)
+    np.testing.assert_array_equal(FeatureStore(tmp_path).read("rgb", "a"), array)
 
 
 def test_fortran_order_is_read_as_what_it_says(tmp_path: Path) -> None:

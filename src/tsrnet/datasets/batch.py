@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Sample:
-    """One video: its id, features (time, d) float32 and labels (classes,) 0 or 1."""
+    """One video: its id, features (time, d), float16 or float32 as stored, and labels (classes,) 0 or 1."""
 
     id: str
     features: Tensor
@@ -22,7 +22,8 @@ class Sample:
 class VideoBatch:
     """Videos padded to the longest.
 
-    `features` (batch, time, d), `mask` (batch, time) True where real, `labels` (batch, classes).
+    `features` (batch, time, d), `mask` (batch, time) True where real, `labels` (batch, classes). Features
+    stay as stored until `to` makes them float32 on the device: half the bytes on the way.
     """
 
     ids: tuple[str, ...]
@@ -33,7 +34,10 @@ class VideoBatch:
     @classmethod
     def collate(cls, samples: Sequence[Sample]) -> VideoBatch:
         lengths = torch.tensor([len(sample.features) for sample in samples])
-        features = torch.nn.utils.rnn.pad_sequence([s.features for s in samples], batch_first=True)
+        videos = [sample.features for sample in samples]
+        if len({video.dtype for video in videos}) > 1:
+            videos = [video.float() for video in videos]
+        features = torch.nn.utils.rnn.pad_sequence(videos, batch_first=True)
         return cls(
             ids=tuple(sample.id for sample in samples),
             features=features,
@@ -44,7 +48,7 @@ class VideoBatch:
     def to(self, device: torch.device | str, non_blocking: bool = False) -> VideoBatch:
         return VideoBatch(
             self.ids,
-            self.features.to(device, non_blocking=non_blocking),
+            self.features.to(device, non_blocking=non_blocking).float(),
             self.mask.to(device, non_blocking=non_blocking),
             self.labels.to(device, non_blocking=non_blocking),
         )

@@ -36,8 +36,7 @@ class FeatureDataset(Dataset[Sample]):
         video = self.videos[index]
         labels = torch.zeros(len(self.classes))
         labels[[self.classes.index(label) for label in video.labels]] = 1
-        features = torch.from_numpy(self._store.read(self._stream, video.id)).float()
-        return Sample(video.id, features, labels)
+        return Sample(video.id, torch.from_numpy(self._store.read(self._stream, video.id)), labels)
 
     @property
     def num_features(self) -> int:
