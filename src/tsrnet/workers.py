@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """`workers` processes (0: one a core), each with OpenCV on one thread.
+    """`workers` processes (0: one a core), each with OpenCV and torch on one thread.
 
     They are fresh interpreters: forking a process in which torch has threads may hang. Ctrl-C ends
     them without a word, whatever they are at, and what waits is not begun.
@@ -32,6 +32,8 @@ def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def _begin() -> None:
+    os.environ["OMP_NUM_THREADS"] = "1"  # for torch, which is not imported yet
+
     import cv2
 
     cv2.setNumThreads(1)

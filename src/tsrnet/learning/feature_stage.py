@@ -68,7 +68,6 @@ def prepare_features(
         "weights": weights,
         "rate_hz": TimeGrid().rate_hz,
         "snippets": asdict(snippets),
-        "flow": "OpenCV DualTVL1",
         "versions": {
             name: version(name) for name in ("torch", "torchvision", "opencv-contrib-python-headless")
         },

@@ -1,8 +1,11 @@
-"""TV-L1 optical flow (OpenCV's DualTVL1), clipped and scaled as two-stream networks expect."""
+"""TV-L1 optical flow of frames, clipped and scaled as two-stream networks expect."""
 
 from __future__ import annotations
 
+import functools
 import itertools
+import shutil
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +13,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+BACKENDS = ("auto", "torch", "opencv")
+
 
 @dataclass(frozen=True)
 class TVL1:
     """Parameters of the dual TV-L1 method (Zach et al. 2007) with OpenCV's defaults.
 
-    `bound`: flow is clipped to +-bound pixels a frame and divided by it.
+    `bound`: flow is clipped to +-bound pixels a frame and divided by it. `backend`: "torch" is ours,
+    "opencv" is OpenCV's DualTVL1OpticalFlow; "auto" is the faster, which is ours, compiled or not.
     """
 
     tau: float = 0.25
@@ -29,12 +35,17 @@ class TVL1:
     inner_iterations: int = 30
     median: int = 5
     bound: float = 20.0
+    backend: str = "auto"
 
     def __post_init__(self) -> None:
         if self.median not in (1, 3, 5):
             raise ValueError(f"flow.median: got {self.median}, need 1 (off), 3 or 5")
         if not self.bound > 0:
             raise ValueError(f"flow.bound: got {self.bound}, need a number of pixels above 0")
+        if self.backend not in BACKENDS:
+            raise ValueError(f"flow.backend: got {self.backend}, need one of {', '.join(BACKENDS)}")
+        if self.backend == "auto":
+            object.__setattr__(self, "backend", "torch")
 
 
 def flow_fields(frames: npt.NDArray[np.uint8], method: TVL1) -> npt.NDArray[np.float32]:
@@ -47,7 +58,39 @@ def flow_fields(frames: npt.NDArray[np.uint8], method: TVL1) -> npt.NDArray[np.f
     Returns:
         (t, 2, h, w) float32, x then y, in units of `method.bound` pixels, within [-1, 1].
     """
-    solver: Any = cv2.optflow.DualTVL1OpticalFlow_create(  # type: ignore[attr-defined]
+    grey = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])
+    pair_flow = _torch_flow if method.backend == "torch" else _opencv_flow
+    fields = np.zeros((len(grey) - 1, 2, *grey.shape[1:]), np.float32)
+    for index, (first, second) in enumerate(itertools.pairwise(grey)):
+        if not np.array_equal(first, second):  # a repeated frame has not moved
+            fields[index] = pair_flow(first, second, method)
+    clipped: npt.NDArray[np.float32] = np.clip(fields / np.float32(method.bound), -1, 1)
+    return clipped
+
+
+def _torch_flow(
+    first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8], method: TVL1
+) -> npt.NDArray[np.float32]:
+    """One pair at a time: on a CPU what a pair needs then stays in the cache."""
+    import torch  # not on top: workers that take OpenCV's start faster without
+
+    from tsrnet.video.tvl1 import tvl1_flow
+
+    one, other = torch.from_numpy(first).unsqueeze(0), torch.from_numpy(second).unsqueeze(0)
+    fields: npt.NDArray[np.float32] = tvl1_flow(one, other, method, compiled=can_compile())[0].numpy()
+    return fields
+
+
+def _opencv_flow(
+    first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8], method: TVL1
+) -> npt.NDArray[np.float32]:
+    fields: npt.NDArray[np.float32] = _opencv_solver(method).calc(first, second, None).transpose(2, 0, 1)
+    return fields
+
+
+@functools.lru_cache(maxsize=1)
+def _opencv_solver(method: TVL1) -> Any:
+    solver = cv2.optflow.DualTVL1OpticalFlow_create(  # type: ignore[attr-defined]
         tau=method.tau,
         lambda_=method.lambda_,
         theta=method.theta,
@@ -59,11 +102,22 @@ def flow_fields(frames: npt.NDArray[np.uint8], method: TVL1) -> npt.NDArray[np.f
     solver.setOuterIterations(method.outer_iterations)
     solver.setInnerIterations(method.inner_iterations)
     solver.setMedianFiltering(method.median)
-    grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
-    height, width = frames.shape[1:3]
-    fields = np.zeros((len(grey) - 1, 2, height, width), np.float32)
-    for index, (first, second) in enumerate(itertools.pairwise(grey)):
-        if not np.array_equal(first, second):  # a repeated frame has not moved
-            fields[index] = solver.calc(first, second, None).transpose(2, 0, 1)
-    clipped: npt.NDArray[np.float32] = np.clip(fields / np.float32(method.bound), -1, 1)
-    return clipped
+    return solver
+
+
+@functools.cache
+def can_compile() -> bool:
+    """Whether torch.compile works for the CPU here: it needs a C++ compiler. Tried once a process."""
+    if not any(shutil.which(name) for name in ("g++", "clang++", "c++")):
+        return False
+    import torch
+
+    from tsrnet.video.tvl1 import tvl1_flow
+
+    pair = torch.zeros(2, 1, 32, 32)
+    try:
+        tvl1_flow(pair[0], pair[1], TVL1(scales=1, warps=1), compiled=True)
+    except Exception as error:  # whatever a broken compiler or its headers make of it
+        print(f"flow: torch.compile fails ({type(error).__name__}), uncompiled instead", file=sys.stderr)
+        return False
+    return True
