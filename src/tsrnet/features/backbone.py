@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torchvision
 from torch import Tensor, nn
@@ -77,6 +79,16 @@ class Backbone(nn.Module):
         else:
             images = snippets.float()
         features: Tensor = self.network(images.contiguous(memory_format=torch.channels_last))
+        return features
+
+    @torch.inference_mode()
+    def features(self, snippets: npt.NDArray[np.generic]) -> npt.NDArray[np.float16]:
+        """(n, d) of n snippets in memory, computed where the weights are, on CUDA in half precision."""
+        device = self.mean.device
+        with torch.autocast(device.type, torch.float16, enabled=device.type == "cuda"):
+            features: npt.NDArray[np.float16] = (
+                self(torch.from_numpy(snippets).to(device)).half().cpu().numpy()
+            )
         return features
 
 

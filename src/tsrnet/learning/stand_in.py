@@ -100,7 +100,7 @@ def _samples(
     scenes = range(-(-count // 4))
     with worker_pool(workers) as pool:
         what = f"drawing random figures for the stand-in backbone ({stream})"
-        parts = list(track(pool.map(draw, scenes, chunksize=16), total=len(scenes), what=what))
+        parts = [part for _, part in track(pool.map(draw, scenes), total=len(scenes), what=what)]
     return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tsrnet.datasets.records import Collection
-from tsrnet.features.extractor import VideoFile, examine
+from tsrnet.features.extractor import ReadingSettings, VideoFile, examine
 from tsrnet.features.store import FeatureStore
 from tsrnet.progress import track
 from tsrnet.workers import worker_pool
@@ -29,12 +29,9 @@ def take_stock(collection: Collection, store: FeatureStore, streams: Sequence[st
     found: dict[str, int | str] = {}
     if present:
         with worker_pool(0) as pool:
-            results = track(
-                pool.map(examine, present, chunksize=8),
-                total=len(present),
-                what=f"videos of {collection.name}",
-            )
-            found = {file.id: result for file, result in zip(present, results, strict=True)}
+            results = pool.map(examine, present, timeout_s=ReadingSettings().timeout_s, lost=str)
+            what = f"videos of {collection.name}"
+            found = {file.id: state for file, state in track(results, total=len(present), what=what)}
     counts, manifest = {}, {}
     for split, videos in (("training", collection.train), ("test", collection.test)):
         reasons: dict[str, dict[str, str]] = {}

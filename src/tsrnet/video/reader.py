@@ -1,9 +1,14 @@
-"""Reads frames of a video file, resampled to 30 Hz by their timestamps."""
+"""Reads frames of a video file, resampled to 30 Hz by their timestamps, by decord or PyAV."""
 
 from __future__ import annotations
 
+import contextlib
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
+import av
 import cv2
 import decord
 import numpy as np
@@ -11,32 +16,67 @@ import numpy.typing as npt
 
 from tsrnet.video.time_grid import FRAME_RATE_HZ
 
+BACKENDS = ("auto", "decord", "pyav")
+_AT_ONCE = 16
+"""Frames decoded before they are made small: bounds the memory for 4K videos."""
+
+Image = npt.NDArray[np.uint8]
+
 
 class UnreadableVideoError(Exception):
     """A video that cannot be decoded as it should be, with the reason."""
 
 
+class _Decoder(Protocol):
+    """Frames of a file by their number, turned as its rotation tag says.
+
+    `start_s` (n,): when each is shown, not rising where that is unknown. `rate_hz`: the average.
+    """
+
+    start_s: npt.NDArray[np.float64]
+    rate_hz: float
+
+    def read(self, numbers: npt.NDArray[np.intp]) -> Iterator[Image]:
+        """The frames of these ascending numbers, (h, w, 3) RGB."""
+        ...
+
+
 class VideoFrames:
     """The frames of a file at 30 Hz: frame k is the one shown k / 30 s after the first.
 
-    Raises UnreadableVideoError, here and in `read`.
+    `backend`: "decord", "pyav", or "auto": decord, but PyAV where decord fails and for MPEG-4 part 2
+    (XVID), of which decord returns a wrong last frame now and then. Raises UnreadableVideoError, here
+    and in `read`.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, backend: str = "auto") -> None:
         self.path = path
         if not path.is_file():
             raise UnreadableVideoError("no such file")
         if path.stat().st_size == 0:
             raise UnreadableVideoError("the file is empty")
+        self._fallback = backend == "auto"
+        if backend == "auto":
+            backend = "pyav" if _codec(path) == "mpeg4" else "decord"
         try:
-            self._reader = decord.VideoReader(str(path), num_threads=1)
-            start_s = self._reader.get_frame_timestamp(range(len(self._reader)))[:, 0].astype(np.float64)
-            rate_hz = float(self._reader.get_avg_fps())
-        except (decord.DECORDError, RuntimeError) as error:
-            raise UnreadableVideoError(f"decord cannot open it ({_first_line(error)})") from error
+            try:
+                self._open(backend)
+            except UnreadableVideoError:
+                if backend == "pyav" or not self._fallback:
+                    raise
+                self._open("pyav")
+        except UnreadableVideoError as error:
+            raise UnreadableVideoError(f"it cannot be opened ({error})") from error
+
+    def _open(self, backend: str) -> None:
+        self.backend = backend
+        self._decoder: _Decoder = _Decord(self.path) if backend == "decord" else _PyAV(self.path)
+        start_s, rate_hz = self._decoder.start_s, self._decoder.rate_hz
         if not start_s.size or not rate_hz > 0:
             raise UnreadableVideoError("it holds no frame")
-        start_s -= start_s[0]
+        if not (np.diff(start_s) > 0).all():  # AVI has no timestamps, but a rate
+            start_s = np.arange(len(start_s)) / rate_hz
+        start_s = start_s - start_s[0]
         self.duration_s = float(start_s[-1] + 1 / rate_hz)
         times_s = np.arange(max(1, int(self.duration_s * FRAME_RATE_HZ + 0.5))) / FRAME_RATE_HZ
         # Half a millisecond: containers round timestamps, a frame must not be missed by that.
@@ -45,25 +85,94 @@ class VideoFrames:
     def __len__(self) -> int:
         return len(self._source)
 
-    def read(self, start: int, stop: int, *, resize: int, crop: int) -> npt.NDArray[np.uint8]:
+    def read(self, start: int, stop: int, *, resize: int, crop: int) -> Image:
         """Frames start, ..., stop - 1 as (stop - start, crop, crop, 3) RGB.
 
         The shorter side is resized to `resize` pixels, then the centre is cropped. Indices past
         the end repeat the last frame.
         """
-        source = self._source[np.clip(np.arange(start, stop), 0, len(self) - 1)]
-        wanted, inverse = np.unique(source, return_inverse=True)
         try:
-            decoded = self._reader.get_batch(wanted).asnumpy()
-        except (decord.DECORDError, RuntimeError) as error:
-            raise UnreadableVideoError(
-                f"decoding fails between {start / FRAME_RATE_HZ:.1f} and {stop / FRAME_RATE_HZ:.1f} s"
-                f" ({_first_line(error)})"
-            ) from error
-        return np.stack([_centre(frame, resize, crop) for frame in decoded])[inverse]
+            source = self._source[np.clip(np.arange(start, stop), 0, len(self) - 1)]
+            wanted, inverse = np.unique(source, return_inverse=True)
+            frames = [_centre(frame, resize, crop) for frame in self._decoder.read(wanted)]
+        except UnreadableVideoError as error:
+            if self._fallback and self.backend == "decord":
+                self._open("pyav")
+                return self.read(start, stop, resize=resize, crop=crop)
+            span = f"{start / FRAME_RATE_HZ:.1f} and {stop / FRAME_RATE_HZ:.1f} s"
+            raise UnreadableVideoError(f"decoding fails between {span} ({error})") from error
+        return np.stack(frames)[inverse]
 
 
-def _centre(frame: npt.NDArray[np.uint8], resize: int, crop: int) -> npt.NDArray[np.uint8]:
+class _Decord:
+    """Any frame at once; it turns frames by itself."""
+
+    def __init__(self, path: Path) -> None:
+        with _reasons("decord"):
+            self._reader = decord.VideoReader(str(path), num_threads=1)
+            every = range(len(self._reader))
+            self.start_s = self._reader.get_frame_timestamp(every)[:, 0].astype(np.float64)
+            self.rate_hz = float(self._reader.get_avg_fps())
+
+    def read(self, numbers: npt.NDArray[np.intp]) -> Iterator[Image]:
+        for first in range(0, len(numbers), _AT_ONCE):
+            with _reasons("decord"):
+                batch = self._reader.get_batch(numbers[first : first + _AT_ONCE]).asnumpy()
+            yield from batch
+
+
+class _PyAV:
+    """In order only: going back opens the file again, going ahead decodes what lies between."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with _reasons("PyAV"), av.open(str(path)) as container:
+            if not container.streams.video:
+                raise UnreadableVideoError("it has no video stream")
+            stream = container.streams.video[0]
+            packets = [packet for packet in container.demux(stream) if packet.size]
+            self.rate_hz = float(stream.average_rate or stream.guessed_rate or 0)
+            shown = [packet.pts for packet in packets]
+            known = [0 if time is None else time for time in shown]
+            self.start_s = np.sort(np.array(known, np.float64)) * float(stream.time_base or 1)
+        self._next = 0
+        self._frames: Iterator[av.VideoFrame] = iter(())
+
+    def read(self, numbers: npt.NDArray[np.intp]) -> Iterator[Image]:
+        if not self._next or numbers[0] < self._next:
+            self._frames, self._next = self._decode(), 0
+        for number in numbers:
+            frame = None
+            with _reasons("PyAV"):
+                while self._next <= number:
+                    frame = next(self._frames, None)
+                    self._next += 1
+            if frame is None:
+                raise UnreadableVideoError(f"PyAV finds {self._next - 1} of {len(self.start_s)} frames")
+            yield np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
+
+    def _decode(self) -> Iterator[av.VideoFrame]:
+        with av.open(str(self._path)) as container:
+            yield from container.decode(video=0)
+
+
+def _codec(path: Path) -> str:
+    with contextlib.suppress(av.FFmpegError, IndexError), av.open(str(path)) as container:
+        return container.streams.video[0].codec_context.name
+    return ""
+
+
+@contextlib.contextmanager
+def _reasons(name: str) -> Iterator[None]:
+    """Errors of a library as UnreadableVideoError, without stack trace and source position."""
+    try:
+        yield
+    except (decord.DECORDError, RuntimeError, av.FFmpegError, ValueError) as error:
+        line = str(error).strip().split("\n")[0]
+        raise UnreadableVideoError(f"{name}: {re.split(r'] |Check failed: ', line)[-1][:160]}") from error
+
+
+def _centre(frame: Image, resize: int, crop: int) -> Image:
     height, width = frame.shape[:2]
     scale = resize / min(height, width)
     size = (max(crop, round(width * scale)), max(crop, round(height * scale)))
@@ -72,9 +181,3 @@ def _centre(frame: npt.NDArray[np.uint8], resize: int, crop: int) -> npt.NDArray
     )
     top, left = (frame.shape[0] - crop) // 2, (frame.shape[1] - crop) // 2
     return frame[top : top + crop, left : left + crop]
-
-
-def _first_line(error: Exception) -> str:
-    """The words of a decord error without its stack trace and source position."""
-    line = str(error).strip().split("\n")[0]
-    return line.split("] ", 1)[-1][:160]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,11 +40,23 @@ class Snippets:
     flow: npt.NDArray[np.float16] | None
 
 
+@functools.lru_cache(maxsize=1)
+def _frames_of(path: Path, backend: str) -> VideoFrames:
+    """The file that is being read stays open: the next snippets of it are often asked for next."""
+    return VideoFrames(path, backend)
+
+
 def read_snippets(
-    path: Path, start: int, stop: int, settings: SnippetSettings, streams: tuple[str, ...]
+    path: Path,
+    start: int,
+    stop: int,
+    settings: SnippetSettings,
+    streams: tuple[str, ...],
+    *,
+    backend: str = "auto",
 ) -> Snippets:
     """Snippets start, ..., stop - 1 of a file; the last flow field reaches one frame further."""
-    frames = VideoFrames(path).read(
+    frames = _frames_of(path, backend).read(
         start * FRAMES_PER_SNIPPET,
         stop * FRAMES_PER_SNIPPET + 1,
         resize=settings.resize,
@@ -58,7 +71,7 @@ def read_snippets(
     return Snippets(rgb, flow)
 
 
-def count_snippets(path: Path) -> tuple[int, float]:
+def count_snippets(path: Path, *, backend: str = "auto") -> tuple[int, float]:
     """(number of snippets, duration in seconds) of a file."""
-    frames = VideoFrames(path)
+    frames = VideoFrames(path, backend)
     return TimeGrid().num_snippets(len(frames)), frames.duration_s
