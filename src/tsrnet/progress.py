@@ -53,7 +53,9 @@ class Progress:
         now = time.monotonic()
         if now - self._last_line > LINE_EVERY_S or done == self.total:
             self._last_line = now
-            line = f"{self.what}: {done} of {self.total}, {now - self._start:.0f} s {note}"
+            spent_s = now - self._start
+            left = f", about {spent_s * (self.total / done - 1):.0f} s left" if 0 < done < self.total else ""
+            line = f"{self.what}: {done} of {self.total}, {spent_s:.0f} s{left} {note}"
             print(line.rstrip(), file=sys.stderr, flush=True)
 
 

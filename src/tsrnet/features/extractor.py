@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import shutil
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from tsrnet.errors import UserError
 from tsrnet.features.backbone import Backbone
 from tsrnet.features.store import FeatureStore
+from tsrnet.files import check_id, make_folder
 from tsrnet.progress import Progress, track
 from tsrnet.video.reader import BACKENDS, UnreadableVideoError
 from tsrnet.video.snippets import Snippets, SnippetSettings, count_snippets, read_snippets
+from tsrnet.video.time_grid import TimeGrid
 from tsrnet.workers import Workers, worker_pool
 
 CHUNK = 64
 """Snippets read at a time: bounds the memory whatever the length of a video."""
+SUFFIXES = {".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts", ".webm", ".wmv"}
 SHORTER_BY_S = 1.0
 """A file that ends this much before its annotated duration has been cut."""
 
@@ -55,36 +61,77 @@ class Chunk:
     stop: int
     total: int
 
+    def __len__(self) -> int:
+        return self.stop - self.start
 
-@dataclass
-class _Batch:
-    """Snippets of one or several videos that go through the networks together."""
 
-    backbones: Mapping[str, Backbone]
-    store: FeatureStore
-    chunks: list[Chunk] = field(default_factory=list)
-    snippets: list[Snippets] = field(default_factory=list)
-    _features: dict[str, list[np.ndarray]] = field(default_factory=dict)
+def _check_disk(store: FeatureStore, backbones: Mapping[str, Backbone], num_snippets: int) -> None:
+    """Say how much there is to do; UserError when its features do not fit on the disk."""
+    needed = 2 * num_snippets * sum(backbone.num_features for backbone in backbones.values())
+    free = shutil.disk_usage(make_folder(store.folder)).free
+    hours = num_snippets / TimeGrid().rate_hz / 3600
+    print(f"to extract: {num_snippets} snippets ({hours:.2f} h of video), {needed / 1e9:.2f} GB of features")
+    if needed > free:
+        raise UserError(
+            f"{store.folder}: the features take {needed / 1e9:.1f} GB, the disk has {free / 1e9:.1f} GB free;"
+            " free some or give another paths.features"
+        )
+
+
+class _Batches:
+    """Runs the networks over snippets of one video after another, always as many at a time.
+
+    Batches go across videos, and a rest is filled up: with another number of rows a library may take
+    another way to the same features, and what was killed would not go on to the same bytes.
+    """
+
+    def __init__(self, backbones: Mapping[str, Backbone], store: FeatureStore) -> None:
+        self._backbones, self._store = backbones, store
+        on_gpu = any(backbone.mean.is_cuda for backbone in backbones.values())
+        self._size = 64 if on_gpu else 16
+        self._chunks: deque[Chunk] = deque()
+        self._num_rows = 0  # snippets that wait
+        self._pixels: dict[str, list[np.ndarray]] = {stream: [] for stream in backbones}
+        self._features: dict[str, list[np.ndarray]] = {stream: [] for stream in backbones}
+        self._video: dict[str, list[np.ndarray]] = {}  # features of the one that is not complete
 
     def add(self, chunk: Chunk, snippets: Snippets) -> None:
-        self.chunks.append(chunk)
-        self.snippets.append(snippets)
-        if sum(chunk.stop - chunk.start for chunk in self.chunks) >= CHUNK:
-            self.flush()
+        self._chunks.append(chunk)
+        self._num_rows += len(chunk)
+        for stream, pixels in self._pixels.items():
+            pixels.append(getattr(snippets, stream))
+        while self._num_rows >= self._size:
+            self._run(self._size)
 
-    def flush(self) -> None:
-        """Run the networks and write the features of the videos that are complete with this."""
-        if not self.chunks:
-            return
-        sizes = np.cumsum([chunk.stop - chunk.start for chunk in self.chunks])[:-1]
-        for stream, backbone in self.backbones.items():
-            pixels = np.concatenate([getattr(snippets, stream) for snippets in self.snippets])
-            for chunk, features in zip(self.chunks, np.split(backbone.features(pixels), sizes), strict=True):
-                done = self._features.setdefault(stream, []) if chunk.start else []
-                self._features[stream] = [*done, features]
+    def finish(self) -> None:
+        """Run what is left, which is less than a batch."""
+        if self._num_rows:
+            self._run(self._num_rows)
+
+    def _run(self, num_rows: int) -> None:
+        for stream, backbone in self._backbones.items():
+            waiting = np.concatenate(self._pixels[stream])
+            rows = waiting[: self._size]
+            if num_rows < self._size:
+                rows = np.concatenate([rows, np.zeros((self._size - num_rows, *rows.shape[1:]), rows.dtype)])
+            self._pixels[stream] = [waiting[self._size :]]
+            self._features[stream].append(backbone.features(rows)[:num_rows])
+        self._num_rows -= num_rows
+        self._write()
+
+    def _write(self) -> None:
+        """Give the features that are done to their chunks; write the videos that are complete."""
+        ready = {stream: np.concatenate(rows) for stream, rows in self._features.items()}
+        num_ready, first = len(next(iter(ready.values()))), 0
+        while self._chunks and (last := first + len(self._chunks[0])) <= num_ready:
+            chunk = self._chunks.popleft()
+            for stream, features in ready.items():
+                before = self._video.get(stream, []) if chunk.start else []
+                self._video[stream] = [*before, features[first:last]]
                 if chunk.stop == chunk.total:
-                    self.store.write(stream, chunk.video.id, np.concatenate(self._features.pop(stream)))
-        self.chunks, self.snippets = [], []
+                    self._store.write(stream, chunk.video.id, np.concatenate(self._video.pop(stream)))
+            first = last
+        self._features = {stream: [features[first:]] for stream, features in ready.items()}
 
 
 def extract(
@@ -106,24 +153,40 @@ def extract(
     if not missing:
         return {}
     failures: dict[str, str] = {}
-    batch = _Batch(backbones, store)
+    batches = _Batches(backbones, store)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # more of them would fight the workers for the cores
     with worker_pool(workers) as pool:
         chunks = list(_chunks(missing, pool, failures, reading, what))
+        num_snippets = sum(map(len, chunks))
+        _check_disk(store, backbones, num_snippets)
         wanted = (chunk for chunk in chunks if chunk.video.id not in failures)
         read = partial(_read, settings=settings, streams=streams, backend=reading.backend)
-        with Progress(f"snippets for {what}", sum(chunk.stop - chunk.start for chunk in chunks)) as progress:
+        with Progress(f"snippets for {what}", num_snippets) as progress:
             for chunk, snippets in pool.map(read, wanted, timeout_s=reading.timeout_s, lost=str):
                 if isinstance(snippets, str):
                     failures.setdefault(chunk.video.id, f"{chunk.video.path}: {snippets}")
                 elif chunk.video.id not in failures:
-                    batch.add(chunk, snippets)
+                    batches.add(chunk, snippets)
                 note = f"{len(failures)} videos failed" if failures else ""
-                progress.update(progress.done + chunk.stop - chunk.start, note)
-        batch.flush()
+                progress.update(progress.done + len(chunk), note)
+        batches.finish()
     torch.set_num_threads(threads)
     return failures
+
+
+def videos_of_folder(folder: Path) -> list[VideoFile]:
+    """The videos directly in a folder; an id is a file's name, without its suffix where that is enough.
+
+    Raises UserError for no folder or no videos.
+    """
+    if not folder.is_dir():
+        raise UserError(f"videos: got {folder}, need a folder of videos")
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    if not files:
+        raise UserError(f"videos: {folder} holds no file that ends in {', '.join(sorted(SUFFIXES))}")
+    stems = Counter(path.stem for path in files)
+    return [VideoFile(check_id(path.stem if stems[path.stem] == 1 else path.name), path) for path in files]
 
 
 def _chunks(

@@ -58,6 +58,7 @@ def prepare_data(plan: Plan) -> Data:
         (found.untrimmed, found.trimmed),
         plan.features,
         plan.snippets,
+        plan.reading,
         streams=plan.streams,
         features_root=plan.features_root,
         stages_root=plan.stages_root,

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 from tsrnet.datasets.inventory import MANIFEST, Inventory, take_inventory
 from tsrnet.datasets.records import Collection
-from tsrnet.features.backbone import Backbone, load_backbone
-from tsrnet.features.extractor import VideoFile, extract
+from tsrnet.features.backbone import load_backbone
+from tsrnet.features.extractor import ReadingSettings, VideoFile, extract
 from tsrnet.features.store import FeatureStore
 from tsrnet.learning.stages import Stage
 from tsrnet.learning.stand_in import StandInSettings, train_stand_in
@@ -45,6 +45,7 @@ def prepare_features(
     collections: Sequence[Collection],
     settings: FeatureSettings,
     snippets: SnippetSettings,
+    reading: ReadingSettings,
     *,
     streams: tuple[str, ...],
     features_root: Path,
@@ -54,54 +55,86 @@ def prepare_features(
 
     A manifest beside the features lists the videos that have none, with the reason.
     """
+    prepared: list[tuple[FeatureStore, Inventory]] = []
+    for collection in collections:
+        videos = [
+            VideoFile(record.id, collection.path(record.id), record.duration_s)
+            for record in (*collection.train, *collection.test)
+        ]
+        store, failures = extract_features(
+            collection.name,
+            videos,
+            settings,
+            snippets,
+            reading,
+            streams=streams,
+            features_root=features_root,
+            stages_root=stages_root,
+        )
+        inventory = take_inventory(collection, store, streams, failures)
+        inventory.write(store.folder / MANIFEST)
+        prepared.append((store, inventory))
+    return prepared
+
+
+def extract_features(
+    name: str,
+    videos: Sequence[VideoFile],
+    settings: FeatureSettings,
+    snippets: SnippetSettings,
+    reading: ReadingSettings,
+    *,
+    streams: tuple[str, ...],
+    features_root: Path,
+    stages_root: Path,
+) -> tuple[FeatureStore, dict[str, str]]:
+    """The store of the dataset `name` with the features of all videos, and {id: why there are none}."""
     stand_ins = {
         stream: _stand_in_stage(stream, settings, snippets, stages_root) for stream in ("rgb", "flow")
     }
+    store = FeatureStore(features_root / name / settings.name)
+    missing = [v for v in videos if not all(store.path(stream, v.id).exists() for stream in streams)]
+    found = [video for video in missing if video.path.is_file()]
+    failures = {
+        video.id: f"{video.path}: there is neither the video nor its features"
+        for video in missing
+        if not video.path.is_file()
+    }
+    if found or store.identity:
+        store.claim(_identity(settings, snippets, stand_ins))
+    if not found:
+        return store, failures
+    backbones = {}
+    for stream in streams:
+        source = settings.weights
+        if settings.weights == "stand_in":
+            _train_stand_in(stand_ins[stream], stream, settings, snippets)
+            source = str(stand_ins[stream].weights)
+        backbones[stream] = load_backbone(settings.backbone, stream=stream, weights=source)
+    failures |= extract(
+        found, store, backbones, snippets, workers=settings.workers, what=name, reading=reading
+    )
+    return store, failures
+
+
+def _identity(
+    settings: FeatureSettings, snippets: SnippetSettings, stand_ins: Mapping[str, Stage]
+) -> dict[str, object]:
+    """What features.json says."""
     if settings.weights == "stand_in":
         weights = {stream: stage.key for stream, stage in stand_ins.items()}
     elif Path(settings.weights).is_file():
         weights = {"all": f"sha256 {hashlib.sha256(Path(settings.weights).read_bytes()).hexdigest()}"}
     else:
         weights = {"all": settings.weights}
-    identity = {
+    libraries = ("torch", "torchvision", "opencv-contrib-python-headless")
+    return {
         "backbone": settings.backbone,
         "weights": weights,
         "rate_hz": TimeGrid().rate_hz,
         "snippets": asdict(snippets),
-        "versions": {
-            name: version(name) for name in ("torch", "torchvision", "opencv-contrib-python-headless")
-        },
+        "versions": {name: version(name) for name in libraries},
     }
-    prepared: list[tuple[FeatureStore, Inventory]] = []
-    backbones: dict[str, Backbone] = {}
-    for collection in collections:
-        store = FeatureStore(features_root / collection.name / settings.name)
-        videos = [
-            VideoFile(record.id, collection.path(record.id), record.duration_s)
-            for record in (*collection.train, *collection.test)
-        ]
-        missing = [v for v in videos if not all(store.path(stream, v.id).exists() for stream in streams)]
-        found = [video for video in missing if video.path.is_file()]
-        failures = {
-            video.id: f"{video.path}: there is neither the video nor its features"
-            for video in missing
-            if not video.path.is_file()
-        }
-        if found or store.identity:
-            store.claim(identity)
-        for stream in streams if found and not backbones else ():
-            stage = stand_ins[stream]
-            source = settings.weights
-            if settings.weights == "stand_in":
-                _train_stand_in(stage, stream, settings, snippets)
-                source = str(stage.weights)
-            backbones[stream] = load_backbone(settings.backbone, stream=stream, weights=source)
-        what = f"flow and features of {collection.name}"
-        failures |= extract(found, store, backbones, snippets, workers=settings.workers, what=what)
-        inventory = take_inventory(collection, store, streams, failures)
-        inventory.write(store.folder / MANIFEST)
-        prepared.append((store, inventory))
-    return prepared
 
 
 def _stand_in_stage(stream: str, settings: FeatureSettings, snippets: SnippetSettings, root: Path) -> Stage:

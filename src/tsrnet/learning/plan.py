@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from tsrnet.datasets.simulated import SimulationSettings
 from tsrnet.datasets.sources import READERS, DrawnSettings, FilesSettings
 from tsrnet.errors import UserError
+from tsrnet.features.extractor import ReadingSettings
 from tsrnet.learning.feature_stage import FeatureSettings
 from tsrnet.learning.module import OptimizerSettings
 from tsrnet.learning.training import TrainerSettings
@@ -35,6 +36,7 @@ class Plan:
     protocol: Protocol
     features: FeatureSettings | SimulationSettings
     snippets: SnippetSettings
+    reading: ReadingSettings
     network: NetworkSettings
     losses: LossSettings
     transfer: TransferSettings
@@ -60,6 +62,7 @@ class Plan:
             protocol=_protocol(config.dataset),
             features=_features(config.features),
             snippets=settings_of(SnippetSettings, config.features, where="features"),
+            reading=settings_of(ReadingSettings, config.video, where="video"),
             network=settings_of(NetworkSettings, config.model, where="model"),
             losses=settings_of(LossSettings, config.loss, where="loss"),
             transfer=settings_of(TransferSettings, config.transfer, where="transfer"),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 
@@ -44,4 +45,14 @@ def print_counts(title: str, columns: Mapping[str, Mapping[str, int]]) -> None:
         table.add_column(name, justify="right" if name else "left")
     for row in next(iter(columns.values())):
         table.add_row(row, *(f"{counts[row]:,}" for counts in columns.values()))
+    Console().print(table)
+
+
+def print_failures(reasons: Mapping[str, str]) -> None:
+    """Print a table of what failed and why; nothing where nothing did."""
+    if not reasons:
+        return
+    table = Table("video", "reason", title=f"{len(reasons)} videos failed")
+    for name, reason in sorted(reasons.items()):
+        table.add_row(escape(name), escape(reason))
     Console().print(table)

@@ -22,6 +22,10 @@ _AT_ONCE = 16
 
 Image = npt.NDArray[np.uint8]
 
+# What FFmpeg finds wrong with a file comes back as an error with the file's name.
+av.logging.set_level(None)
+decord.logging.set_level(decord.logging.QUIET)
+
 
 class UnreadableVideoError(Exception):
     """A video that cannot be decoded as it should be, with the reason."""

@@ -1,0 +1,68 @@
+"""`python -m tsrnet.extract`: videos of a dataset, or of any folder, to features."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tsrnet.command import run_command
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def extract(config: DictConfig) -> None:
+    """Write the features that are missing and list the videos that failed."""
+    import sys
+    from pathlib import Path
+
+    from tsrnet.errors import UserError
+    from tsrnet.features.extractor import ReadingSettings, VideoFile, videos_of_folder
+    from tsrnet.learning.feature_stage import FeatureSettings, extract_features
+    from tsrnet.learning.plan import dataset_of, streams_of
+    from tsrnet.reporting.tables import print_failures
+    from tsrnet.settings import settings_of
+    from tsrnet.video.snippets import SnippetSettings
+
+    if config.features.name == "simulated":
+        raise UserError(
+            "features=simulated: needs no videos; features.store=true of tsrnet.train writes them"
+        )
+    index, count = config.shard.index, config.shard.count
+    if not 0 <= index < count:
+        raise UserError(f"shard.index: got {index} of shard.count={count}, need 0 to shard.count - 1")
+    if config.videos:
+        folder = Path(config.videos)
+        datasets = {folder.resolve().name: videos_of_folder(folder)}
+    else:
+        datasets = {
+            collection.name: [
+                VideoFile(record.id, collection.path(record.id), record.duration_s)
+                for record in (*collection.train, *collection.test)
+            ]
+            for collection in dataset_of(config).collections()
+        }
+    tried = 0
+    failed: dict[str, str] = {}
+    for name, videos in datasets.items():
+        there = [video for video in videos[index::count] if video.path.is_file()]
+        print(f"{name}: {len(there)} of {len(videos[index::count])} videos are there")
+        store, failures = extract_features(
+            name,
+            there,
+            settings_of(FeatureSettings, config.features, where="features"),
+            settings_of(SnippetSettings, config.features, where="features"),
+            settings_of(ReadingSettings, config.video, where="video"),
+            streams=streams_of(config),
+            features_root=Path(config.paths.features),
+            stages_root=Path(config.paths.stages),
+        )
+        print(f"{name}: {len(there) - len(failures)} of {len(there)} videos have features in {store.folder}")
+        tried, failed = tried + len(there), failed | failures
+    print_failures(failed)
+    if len(failed) > config.max_failed * tried:
+        print(f"error: {len(failed)} of {tried} videos failed, more than max_failed={config.max_failed}")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    run_command("extract", extract)
