@@ -1,0 +1,137 @@
+"""Extraction and its stages: decoding, TV-L1 against OpenCV's, backbone, the whole pipeline.
+
+    python benchmarks/extract.py [FOLDER OF VIDEOS] [--videos 2] [--seconds 3] [--backbone resnet101]
+
+Without a folder, videos of the demo are drawn. Every stage runs alone on all cores, then the pipeline;
+where all share the same cores its ceiling is 1 / sum of the times of the stages. The weights are random.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from tsrnet.datasets.demo import frames as draw
+from tsrnet.datasets.demo import untrimmed_scripts
+from tsrnet.features.backbone import Backbone
+from tsrnet.features.extractor import VideoFile, extract, videos_of_folder
+from tsrnet.features.store import FeatureStore
+from tsrnet.video.optical_flow import TVL1, can_compile, flow_fields
+from tsrnet.video.reader import VideoFrames
+from tsrnet.video.snippets import SnippetSettings
+from tsrnet.video.time_grid import FRAME_RATE_HZ, FRAMES_PER_SNIPPET
+from tsrnet.video.writer import write_video
+from tsrnet.workers import worker_pool
+
+GROUP = 6  # frames that a task takes: the 5 pairs of a snippet
+
+
+def decode(path: Path, settings: SnippetSettings) -> np.ndarray:
+    frames = VideoFrames(path)
+    return frames.read(0, len(frames), resize=settings.resize, crop=settings.crop)
+
+
+def flow(frames: np.ndarray, method: TVL1) -> np.ndarray:
+    return flow_fields(frames, method)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("--videos", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--backbone", default="resnet101")
+    arguments = parser.parse_args()
+    settings = SnippetSettings()
+    with tempfile.TemporaryDirectory() as temporary:
+        root = Path(temporary)
+        videos = videos_of_folder(arguments.folder) if arguments.folder else drawn(root, arguments.videos)
+        videos = [shortened(video, root, arguments.seconds) for video in videos[: arguments.videos]]
+        measure(videos, root, settings, arguments.backbone)
+
+
+def drawn(root: Path, number: int) -> list[VideoFile]:
+    videos = []
+    for script in untrimmed_scripts(0, "testing", number):
+        write_video(root / f"{script.id}.mp4", draw(script, 256), frame_rate_hz=FRAME_RATE_HZ)
+        videos.append(VideoFile(script.id, root / f"{script.id}.mp4"))
+    return videos
+
+
+def shortened(video: VideoFile, root: Path, seconds: float) -> VideoFile:
+    """Its first seconds, 256 pixels high, so that every stage can be timed in a minute."""
+    frames = VideoFrames(video.path)
+    count = min(len(frames), round(seconds * FRAME_RATE_HZ))
+    path = root / f"{video.id}_first.mp4"
+    write_video(path, frames.read(0, count, resize=256, crop=256), frame_rate_hz=FRAME_RATE_HZ)
+    return VideoFile(path.stem, path)
+
+
+def measure(videos: list[VideoFile], root: Path, settings: SnippetSettings, backbone: str) -> None:
+    per_snippet: dict[str, float] = {}
+    with worker_pool(0) as pool:
+        paths = [video.path for video in videos] * 4
+        list(pool.map(partial(decode, settings=settings), paths[:2]))  # processes start, files are cached
+        start = time.perf_counter()
+        pictures = [frames for _, frames in pool.map(partial(decode, settings=settings), paths)]
+        num_frames = sum(map(len, pictures))
+        per_snippet["decode"] = (time.perf_counter() - start) / num_frames * FRAMES_PER_SNIPPET
+        print(f"decode and resize: {num_frames / (time.perf_counter() - start):.0f} frames/s")
+
+        frames = np.concatenate([picture[:-1] for picture in pictures[: len(videos)]])
+        groups = [frames[i : i + GROUP] for i in range(0, len(frames) - GROUP, 5 * GROUP)]
+        rates = {}
+        for round_number in range(2):
+            for name in ("opencv", "torch"):
+                compute = partial(flow, method=replace(settings.flow, backend=name))
+                if not round_number:
+                    list(pool.map(compute, groups[:4]))  # compiled, once a process
+                start = time.perf_counter()
+                list(pool.map(compute, groups))
+                seconds = time.perf_counter() - start
+                rates[name] = len(groups) * (GROUP - 1) / seconds
+            print(
+                f"TV-L1, {settings.crop} x {settings.crop}: ours {rates['torch']:.1f} pairs/s, OpenCV"
+                f" {rates['opencv']:.1f}, ratio {rates['torch'] / rates['opencv']:.2f}"
+                f" ({'compiled' if can_compile() else 'not compiled'})"
+            )
+        per_snippet["flow"] = FRAMES_PER_SNIPPET / rates["torch"]
+
+    networks = {stream: Backbone(backbone, stream=stream).eval() for stream in ("rgb", "flow")}
+    size = settings.crop
+    inputs = {
+        "rgb": np.zeros((16, size, size, 3), np.uint8),
+        "flow": np.zeros((16, 10, size, size), np.float16),
+    }
+    for stream, network in networks.items():
+        network.features(inputs[stream])
+        start = time.perf_counter()
+        network.features(inputs[stream])
+        per_snippet[stream] = (time.perf_counter() - start) / 16
+        threads = torch.get_num_threads()
+        print(f"{backbone}, {stream}: {1 / per_snippet[stream]:.1f} snippets/s, {threads} threads")
+
+    start = time.perf_counter()
+    store = FeatureStore(root / "features")
+    failures = extract(videos, store, networks, settings, workers=0, what="the benchmark")
+    seconds = time.perf_counter() - start
+    assert not failures, failures
+    num_snippets = sum(len(store.read("rgb", video.id)) for video in videos)
+    ceiling = 1 / sum(per_snippet.values())
+    print(
+        f"pipeline: {num_snippets / seconds:.2f} snippets/s with starting, ceiling {ceiling:.2f}"
+        f" ({', '.join(f'{name} {1e3 * value:.0f} ms' for name, value in per_snippet.items())} a snippet)"
+    )
+    hours = 486 * 3600 * 6 / ceiling / 3600
+    print(f"ActivityNet 1.3 (486 h of video) would take {hours / 24:.0f} days on a machine like this")
+
+
+if __name__ == "__main__":
+    main()
