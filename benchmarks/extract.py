@@ -102,7 +102,7 @@ def measure(videos: list[VideoFile], root: Path, settings: SnippetSettings, back
                 f" {rates['opencv']:.1f}, ratio {rates['torch'] / rates['opencv']:.2f}"
                 f" ({'compiled' if can_compile() else 'not compiled'})"
             )
-        per_snippet["flow"] = FRAMES_PER_SNIPPET / rates["torch"]
+        per_snippet["TV-L1"] = FRAMES_PER_SNIPPET / rates["torch"]
 
     networks = {stream: Backbone(backbone, stream=stream).eval() for stream in ("rgb", "flow")}
     size = settings.crop
@@ -114,16 +114,16 @@ def measure(videos: list[VideoFile], root: Path, settings: SnippetSettings, back
         network.features(inputs[stream])
         start = time.perf_counter()
         network.features(inputs[stream])
-        per_snippet[stream] = (time.perf_counter() - start) / 16
+        per_snippet[f"{backbone} {stream}"] = seconds = (time.perf_counter() - start) / 16
         threads = torch.get_num_threads()
-        print(f"{backbone}, {stream}: {1 / per_snippet[stream]:.1f} snippets/s, {threads} threads")
+        print(f"{backbone}, {stream}: {1 / seconds:.1f} snippets/s, {threads} threads")
 
     start = time.perf_counter()
     store = FeatureStore(root / "features")
     failures = extract(videos, store, networks, settings, workers=0, what="the benchmark")
     seconds = time.perf_counter() - start
     assert not failures, failures
-    num_snippets = sum(len(store.read("rgb", video.id)) for video in videos)
+    num_snippets = sum(len(np.load(store.path("rgb", video.id))) for video in videos)
     ceiling = 1 / sum(per_snippet.values())
     print(
         f"pipeline: {num_snippets / seconds:.2f} snippets/s with starting, ceiling {ceiling:.2f}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import TimeoutError as OutOfTimeError
@@ -81,7 +82,9 @@ def worker_pool(workers: int) -> Iterator[Workers]:
 
 
 def _begin() -> None:
-    os.environ["OMP_NUM_THREADS"] = "1"  # for torch, which is not imported yet
+    os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported, which takes its time: not here
+    if "torch" in sys.modules:  # by the main module of a user's script
+        sys.modules["torch"].set_num_threads(1)
 
     import cv2
 

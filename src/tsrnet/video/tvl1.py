@@ -9,6 +9,7 @@ zeros around: a neighbour is then a shift, without a test for the border.
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable
 
 import cv2
@@ -173,6 +174,8 @@ def _step(
 
 @functools.cache
 def _compiled_step() -> Callable[..., Tensor]:
+    # It looks for CUDA even when it compiles for the CPU, and complains in every process.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     return torch.compile(_step, dynamic=True)
 
 
