@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import random
-import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from tsrnet.errors import UserError
 from tsrnet.features.backbone import Backbone
+from tsrnet.features.extractor import extract, videos_of_folder
+from tsrnet.features.store import FeatureStore
 from tsrnet.files import atomic_path
+from tsrnet.video.snippets import SnippetSettings
 from tsrnet.video.writer import write_video
 
 Command = Callable[..., list[str]]
@@ -133,16 +137,15 @@ def test_shards_share_the_videos_and_other_settings_are_refused(
     assert "other settings (snippets)" in result.stderr
 
 
-def test_a_full_disk_is_said_and_leaves_nothing_half_written(
-    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_disk_that_is_too_small_is_said_before_anything_is_computed(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tsrnet.errors import UserError
-    from tsrnet.features import extractor
-    from tsrnet.features.store import FeatureStore
-
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1, 1, 0))  # type: ignore[attr-defined]
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=100))
+    networks = {stream: Backbone("resnet10", stream=stream).eval() for stream in ("rgb", "flow")}
+    videos, store = videos_of_folder(folder), FeatureStore(tmp_path)
     with pytest.raises(UserError, match="the disk has"):
-        extractor._check_disk(FeatureStore(tmp_path), {"rgb": Backbone("resnet10", stream="rgb")}, 100)
+        extract(videos, store, networks, SnippetSettings(32, 32), workers=1, what="test")
+    assert not contents(tmp_path)
 
 
 @pytest.mark.parametrize(

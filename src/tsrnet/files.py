@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,6 +41,16 @@ def make_folder(folder: Path) -> Path:
             f"{folder}: cannot be created ({error.strerror}); give a folder that you may write to"
         ) from error
     return folder
+
+
+def check_space(folder: Path, num_bytes: int) -> None:
+    """UserError when that many bytes do not fit on the disk of `folder`, which is created."""
+    free = shutil.disk_usage(make_folder(folder)).free
+    if num_bytes > free:
+        raise UserError(
+            f"{folder}: what is to be written takes {num_bytes / 1e9:.1f} GB, the disk has"
+            f" {free / 1e9:.1f} GB free; free some or give another paths.features"
+        )
 
 
 def check_id(video_id: str) -> str:

@@ -13,7 +13,6 @@ import json
 import math
 import os
 import re
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -28,6 +27,7 @@ import numpy.typing as npt
 from tsrnet.datasets.records import Collection, Segment, VideoRecord
 from tsrnet.errors import UserError
 from tsrnet.features.store import MIN_SNIPPETS, FeatureStore
+from tsrnet.files import check_space
 from tsrnet.progress import track
 from tsrnet.video.time_grid import FRAME_RATE_HZ, TimeGrid
 
@@ -182,12 +182,7 @@ def store_features(source: SimulatedStore, streams: Sequence[str], folder: Path)
     missing = [
         (s, video_id) for s in streams for video_id in source.ids if not store.path(s, video_id).exists()
     ]
-    needed = sum(2 * math.prod(source.shape(video_id)) for _, video_id in missing)
-    if needed > (free := shutil.disk_usage(store.folder).free):
-        raise UserError(
-            f"{store.folder}: the features still to write take {needed / 1e9:.1f} GB, the disk has"
-            f" {free / 1e9:.1f} GB free; free some, give another paths.features, or features.store=false"
-        )
+    check_space(store.folder, sum(2 * math.prod(source.shape(video_id)) for _, video_id in missing))
 
     def write(stream: str, video_id: str) -> None:
         store.write(stream, video_id, source.read(stream, video_id).astype(np.float16))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import torch
 from tsrnet.errors import UserError
 from tsrnet.features.backbone import Backbone
 from tsrnet.features.store import FeatureStore
-from tsrnet.files import check_id, make_folder
+from tsrnet.files import check_id, check_space
 from tsrnet.progress import Progress, track
 from tsrnet.video.reader import BACKENDS, UnreadableVideoError
 from tsrnet.video.snippets import Snippets, SnippetSettings, count_snippets, read_snippets
@@ -63,19 +62,6 @@ class Chunk:
 
     def __len__(self) -> int:
         return self.stop - self.start
-
-
-def _check_disk(store: FeatureStore, backbones: Mapping[str, Backbone], num_snippets: int) -> None:
-    """Say how much there is to do; UserError when its features do not fit on the disk."""
-    needed = 2 * num_snippets * sum(backbone.num_features for backbone in backbones.values())
-    free = shutil.disk_usage(make_folder(store.folder)).free
-    hours = num_snippets / TimeGrid().rate_hz / 3600
-    print(f"to extract: {num_snippets} snippets ({hours:.2f} h of video), {needed / 1e9:.2f} GB of features")
-    if needed > free:
-        raise UserError(
-            f"{store.folder}: the features take {needed / 1e9:.1f} GB, the disk has {free / 1e9:.1f} GB free;"
-            " free some or give another paths.features"
-        )
 
 
 class _Batches:
@@ -159,7 +145,13 @@ def extract(
     with worker_pool(workers) as pool:
         chunks = list(_chunks(missing, pool, failures, reading, what))
         num_snippets = sum(map(len, chunks))
-        _check_disk(store, backbones, num_snippets)
+        num_bytes = 2 * num_snippets * sum(backbone.num_features for backbone in backbones.values())
+        hours = num_snippets / TimeGrid().rate_hz / 3600
+        print(
+            f"to extract: {num_snippets} snippets ({hours:.2f} h of video),"
+            f" {num_bytes / 1e9:.2f} GB of features; TV-L1 by {settings.flow.backend}"
+        )
+        check_space(store.folder, num_bytes)
         wanted = (chunk for chunk in chunks if chunk.video.id not in failures)
         read = partial(_read, settings=settings, streams=streams, backend=reading.backend)
         with Progress(f"snippets for {what}", num_snippets) as progress:
