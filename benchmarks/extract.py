@@ -21,12 +21,13 @@ import torch
 from tsrnet.datasets.demo import frames as draw
 from tsrnet.datasets.demo import untrimmed_scripts
 from tsrnet.features.backbone import Backbone
-from tsrnet.features.extractor import VideoFile, extract, videos_of_folder
+from tsrnet.features.extractor import extract
 from tsrnet.features.store import FeatureStore
 from tsrnet.video.optical_flow import TVL1, can_compile, flow_fields
 from tsrnet.video.reader import VideoFrames
 from tsrnet.video.snippets import SnippetSettings
 from tsrnet.video.time_grid import FRAME_RATE_HZ, FRAMES_PER_SNIPPET
+from tsrnet.video.video_file import VideoFile, videos_of_folder
 from tsrnet.video.writer import write_video
 from tsrnet.workers import worker_pool
 

@@ -7,41 +7,91 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 
+import av
+import cv2
 import numpy as np
 import pytest
+from hydra import compose, initialize_config_dir
 
+from tsrnet.command import conf_folder
 from tsrnet.errors import UserError
 from tsrnet.features.backbone import Backbone
-from tsrnet.features.extractor import extract, videos_of_folder
+from tsrnet.features.extractor import Extraction, extract
 from tsrnet.features.store import FeatureStore
 from tsrnet.files import atomic_path
-from tsrnet.video.snippets import SnippetSettings
+from tsrnet.settings import settings_of
+from tsrnet.video.optical_flow import TVL1, flow_fields
+from tsrnet.video.snippets import SnippetSettings, read_frames
+from tsrnet.video.video_file import videos_of_folder
 from tsrnet.video.writer import write_video
 
 Command = Callable[..., list[str]]
 
 
+def write_shown_at(path: Path, still: np.ndarray, times: list[int]) -> None:
+    """Frames shown at these multiples of 1/30 s; sides may be odd."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.height, stream.width = still.shape[:2]
+        stream.pix_fmt = "yuv444p"
+        stream.codec_context.time_base = Fraction(1, 30)
+        for k, time in enumerate(times):
+            frame = av.VideoFrame.from_ndarray(np.roll(still, k, axis=1))
+            frame.pts, frame.time_base = time, Fraction(1, 30)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def write_sound(path: Path) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=8000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.float32), format="fltp", layout="mono")
+        frame.rate = 8000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+SNIPPETS = {"wide": 11, "tall": 4, "-dash": 7, "ntsc": 9, "half": 9, "odd": 9, "uneven": 8}
+"""Of the videos that can be read."""
+FAILURES = {
+    "short.mp4": "it has 0.13 s",
+    "one.mp4": "it has 0.03 s",
+    "cut.mp4": "it cannot be opened",
+    "empty.mkv": "the file is empty",
+    "sound.mp4": "it cannot be opened",
+    "words.avi": "it cannot be opened",
+}
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five short videos of odd shapes, one cut in the middle, an empty file, and a text."""
+    """Short videos of many rates and shapes, some that cannot be used, and a text."""
     folder = tmp_path_factory.mktemp("clips")
     rng = np.random.default_rng(0)
     for name, count, size, rate_hz in (
         ("wide", 45, (64, 98), 24),
         ("tall", 40, (98, 64), 60),
-        ("short", 4, (64, 64), 30),
         ("-dash", 30, (66, 66), 25),
+        ("ntsc", 45, (64, 64), Fraction(30000, 1001)),
+        ("half", 23, (66, 70), 15),
+        ("short", 4, (64, 64), 30),
         ("one", 1, (64, 64), 30),
     ):
         still = rng.integers(0, 255, (*size, 3)).astype(np.uint8)
         frames = (np.roll(still, k, axis=1) for k in range(count))
         write_video(folder / f"{name}.mp4", frames, frame_rate_hz=rate_hz)
+    noise = rng.integers(0, 255, (53, 71, 3)).astype(np.uint8)
+    write_shown_at(folder / "odd.mp4", noise, list(range(45)))
+    write_shown_at(folder / "uneven.mp4", noise, [*range(30), *range(30, 45, 3)])
+    write_sound(folder / "sound.mp4")
     whole = (folder / "wide.mp4").read_bytes()
     (folder / "cut.mp4").write_bytes(whole[: len(whole) // 2])
     (folder / "empty.mkv").write_bytes(b"")
+    (folder / "words.avi").write_text("no video")
     (folder / "notes.txt").write_text("no video")
     return folder
 
@@ -79,25 +129,23 @@ def extracted(command: Command, tmp_path_factory: pytest.TempPathFactory) -> Pat
     features = tmp_path_factory.mktemp("features")
     result = run(command(features, "max_failed=0.5"))
     assert result.returncode == 0, result.stderr
-    assert "5 of 7 videos have features" in result.stdout
+    assert f"{len(SNIPPETS)} of {len(SNIPPETS) + len(FAILURES)} videos have features" in result.stdout
     return features
 
 
 def test_every_video_ends_as_features_or_as_a_listed_failure(
     extracted: Path, command: Command, folder: Path
 ) -> None:
-    names = {path.stem for path in extracted.rglob("*.npy")}
-    assert names == {"wide", "tall", "short", "-dash", "one"}
-    lengths = {
-        name: len(np.load(extracted / folder.name / "resnet10_stand_in" / "flow" / f"{name}.npy"))
-        for name in sorted(names)
-    }
-    assert lengths == {"-dash": 7, "one": 1, "short": 1, "tall": 4, "wide": 11}
+    store = extracted / folder.name / "resnet10_stand_in"
+    for stream in ("rgb", "flow"):
+        lengths = {path.stem: len(np.load(path)) for path in (store / stream).iterdir()}
+        assert lengths == SNIPPETS
     result = run(command(extracted))
     assert result.returncode == 1
-    assert "2 of 7 videos failed, more than max_failed=0.01" in result.stdout
-    for words in ("cut.mp4: it cannot be opened", "empty.mkv: the file is empty"):
-        assert words in " ".join(result.stdout.replace("│", " ").split())
+    assert f"{len(FAILURES)} of {len(SNIPPETS) + len(FAILURES)} videos failed, more than" in result.stdout
+    said = " ".join(result.stdout.replace("│", " ").split())
+    for name, words in FAILURES.items():
+        assert f"{name}: {words}" in said
 
 
 def test_what_was_killed_goes_on_and_gives_the_same_bytes(
@@ -134,7 +182,33 @@ def test_shards_share_the_videos_and_other_settings_are_refused(
     assert contents(tmp_path) == contents(extracted)
     result = run(command(tmp_path, "features.flow.bound=7"))
     assert result.returncode == 2
-    assert "other settings (snippets)" in result.stderr
+    assert "snippets.flow.bound 5.0 there, 7.0 asked for" in result.stderr
+
+
+def test_shards_as_a_multirun_of_a_launcher_keep_the_flow_as_images(
+    extracted: Path, command: Command, folder: Path, tmp_path: Path
+) -> None:
+    result = run(
+        [
+            *command(tmp_path, "max_failed=1", "features.flow.store=true"),
+            *("hydra/launcher=submitit_local", "shard.count=2", "shard.index=0,1"),
+            *(f"hydra.sweep.dir={tmp_path}/sweep", "-m"),
+        ]
+    )
+    assert result.returncode == 0, result.stderr
+    assert contents(tmp_path) == contents(extracted)
+    images = tmp_path / folder.name / "resnet10_stand_in" / "flow_images"
+    assert {path.name: len(list(path.iterdir())) for path in images.iterdir()} == {
+        name: 10 * count for name, count in SNIPPETS.items()
+    }
+    frames = read_frames(folder / "odd.mp4", 0, 9, SnippetSettings(32, 32))
+    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        config = compose("extract", ["features=demo"])
+    field = flow_fields(frames, settings_of(TVL1, config.features.flow, where="flow"))[7]
+    for axis, wanted in zip("xy", field, strict=True):
+        image = cv2.imread(str(images / "odd" / f"flow_{axis}_00008.jpg"), cv2.IMREAD_GRAYSCALE)
+        assert image is not None
+        assert np.abs(image / 127.5 - 1 - wanted).mean() < 0.03
 
 
 def test_a_disk_that_is_too_small_is_said_before_anything_is_computed(
@@ -144,7 +218,7 @@ def test_a_disk_that_is_too_small_is_said_before_anything_is_computed(
     networks = {stream: Backbone("resnet10", stream=stream).eval() for stream in ("rgb", "flow")}
     videos, store = videos_of_folder(folder), FeatureStore(tmp_path)
     with pytest.raises(UserError, match="the disk has"):
-        extract(videos, store, networks, SnippetSettings(32, 32), workers=1, what="test")
+        extract(videos, store, networks, Extraction(SnippetSettings(32, 32), workers=1), what="test")
     assert not contents(tmp_path)
 
 

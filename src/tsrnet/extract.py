@@ -15,15 +15,15 @@ def extract(config: DictConfig) -> None:
     import sys
     from pathlib import Path
 
+    from tsrnet.datasets.simulated import SimulationSettings
     from tsrnet.errors import UserError
-    from tsrnet.features.extractor import ReadingSettings, VideoFile, videos_of_folder
-    from tsrnet.learning.feature_stage import FeatureSettings, extract_features
-    from tsrnet.learning.plan import dataset_of, streams_of
+    from tsrnet.learning.feature_stage import extract_features, video_files
+    from tsrnet.learning.plan import dataset_of, features_of
     from tsrnet.reporting.tables import print_failures
-    from tsrnet.settings import settings_of
-    from tsrnet.video.snippets import SnippetSettings
+    from tsrnet.video.video_file import videos_of_folder
 
-    if config.features.name == "simulated":
+    plan = features_of(config)
+    if isinstance(plan, SimulationSettings):
         raise UserError(
             "features=simulated: needs no videos; features.store=true of tsrnet.train writes them"
         )
@@ -35,27 +35,14 @@ def extract(config: DictConfig) -> None:
         datasets = {folder.resolve().name: videos_of_folder(folder)}
     else:
         datasets = {
-            collection.name: [
-                VideoFile(record.id, collection.path(record.id), record.duration_s)
-                for record in (*collection.train, *collection.test)
-            ]
-            for collection in dataset_of(config).collections()
+            collection.name: video_files(collection) for collection in dataset_of(config).collections()
         }
     tried = 0
     failed: dict[str, str] = {}
     for name, videos in datasets.items():
         there = [video for video in videos[index::count] if video.path.is_file()]
         print(f"{name}: {len(there)} of {len(videos[index::count])} videos are there")
-        store, failures = extract_features(
-            name,
-            there,
-            settings_of(FeatureSettings, config.features, where="features"),
-            settings_of(SnippetSettings, config.features, where="features"),
-            settings_of(ReadingSettings, config.video, where="video"),
-            streams=streams_of(config),
-            features_root=Path(config.paths.features),
-            stages_root=Path(config.paths.stages),
-        )
+        store, failures = extract_features(name, there, plan)
         print(f"{name}: {len(there) - len(failures)} of {len(there)} videos have features in {store.folder}")
         tried, failed = tried + len(there), failed | failures
     print_failures(failed)

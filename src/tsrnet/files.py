@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import platform
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +20,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     The suffix stays the same (writers look at it). On an exception the temporary file is removed.
     """
     make_folder(path.parent)
-    part = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    part = part_of(path)
     try:
         yield part
         part.replace(path)
@@ -30,6 +32,32 @@ def atomic_path(path: Path) -> Iterator[Path]:
         ) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def part_of(path: Path) -> Path:
+    """The hidden name under which this process, on this machine, writes what is to become `path`."""
+    return path.with_name(f".{path.stem}.{platform.node()}.{os.getpid()}{path.suffix}")
+
+
+def remove_parts_of_the_dead(folder: Path) -> None:
+    """Remove what killed processes of this machine left unfinished below a folder."""
+    for part in folder.rglob(".*"):
+        made = re.fullmatch(rf"\..*\.{re.escape(platform.node())}\.(\d+)(\.[^.]*)?", part.name)
+        if made and not _runs(int(made[1])):
+            if part.is_dir():
+                shutil.rmtree(part, ignore_errors=True)
+            else:
+                part.unlink(missing_ok=True)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
 
 
 def make_folder(folder: Path) -> Path:

@@ -21,10 +21,10 @@ Result = TypeVar("Result")
 
 
 class Workers:
-    """Processes that are at work; see `worker_pool`."""
+    """`number` processes that are at work; see `worker_pool`."""
 
     def __init__(self, pool: ProcessPool, number: int) -> None:
-        self._pool, self._number = pool, number
+        self._pool, self.number = pool, number
 
     def map(
         self,
@@ -42,7 +42,7 @@ class Workers:
         waiting: deque[tuple[Task, ProcessFuture[Result]]] = deque()
         for task in tasks:
             waiting.append((task, self._pool.schedule(function, args=(task,), timeout=timeout_s)))
-            if len(waiting) > 3 * self._number:
+            if len(waiting) > 3 * self.number:
                 first, future = waiting.popleft()
                 yield first, self._result(future, lost)
         for first, future in waiting:

@@ -9,7 +9,12 @@ import torch
 import torchvision
 
 from tsrnet.errors import UserError
-from tsrnet.features.backbone import Backbone, inflate_first_convolution, load_backbone
+from tsrnet.features.backbone import (
+    Backbone,
+    imagenet_weights,
+    inflate_first_convolution,
+    load_backbone,
+)
 
 
 def test_inflated_kernel_is_the_mean_of_the_rgb_kernels() -> None:
@@ -49,9 +54,29 @@ def test_a_backbone_saves_and_loads_itself(tmp_path: Path) -> None:
         torch.testing.assert_close(loaded(stacks), backbone(stacks))
 
 
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "densenet121", "convnext_tiny", "shufflenet_v2_x0_5"])
+def test_other_networks_of_torchvision_serve_too(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    reference = torchvision.models.get_model(name).eval()
+    torch.save(reference.state_dict(), tmp_path / "weights.pt")
+    for stream, shape in (("rgb", (2, 64, 64, 3)), ("flow", (2, 10, 64, 64))):
+        backbone = load_backbone(name, stream=stream, weights=str(tmp_path / "weights.pt"))
+        features = backbone.features(torch.ones(shape).numpy())
+        assert features.shape == (2, backbone.num_features)
+
+
+def test_names_of_published_weights() -> None:
+    assert imagenet_weights("resnet101", "imagenet") == "IMAGENET1K_V2"
+    assert imagenet_weights("resnet101", "IMAGENET1K_V1") == "IMAGENET1K_V1"
+    assert imagenet_weights("resnet101", "some.pt") is None
+    assert imagenet_weights("resnet10", "imagenet") is None
+
+
 def test_mistakes_are_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"features\.backbone: got vgg16"):
-        Backbone("vgg16", stream="rgb")
+    with pytest.raises(UserError, match=r"features\.backbone: got vgg99"):
+        Backbone("vgg99", stream="rgb")
+    with pytest.raises(UserError, match=r"features\.backbone: got squeezenet1_1.*linear layer"):
+        Backbone("squeezenet1_1", stream="rgb")
     with pytest.raises(UserError, match=r"features\.weights: got nowhere\.pt"):
         load_backbone("resnet18", stream="rgb", weights="nowhere.pt")
     torch.save(torchvision.models.resnet34().state_dict(), tmp_path / "other.pt")

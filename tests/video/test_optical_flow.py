@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tsrnet.video.optical_flow import TVL1, flow_fields
-from tsrnet.video.snippets import SnippetSettings, count_snippets, read_snippets
+from tsrnet.video.snippets import Snippets, SnippetSettings, count_snippets, read_frames, snippets_of
 
 
 def texture(shift_x: float, shift_y: float) -> np.ndarray:
@@ -41,11 +41,15 @@ def test_settings_out_of_range_are_named(change: dict[str, float]) -> None:
         TVL1(**change)
 
 
+def both_streams(path: Path, start: int, stop: int, settings: SnippetSettings) -> Snippets:
+    return snippets_of(read_frames(path, start, stop, settings), settings, ("rgb", "flow"))
+
+
 def test_snippets_hold_the_middle_frame_and_five_interleaved_fields(moving_square: Path) -> None:
     settings = SnippetSettings(resize=48, crop=48, flow=TVL1(bound=4.0))
     count, duration_s = count_snippets(moving_square)
     assert (count, duration_s) == (12, pytest.approx(2.0, abs=0.01))
-    snippets = read_snippets(moving_square, 2, 4, settings, ("rgb", "flow"))
+    snippets = both_streams(moving_square, 2, 4, settings)
     assert snippets.rgb is not None
     assert snippets.flow is not None
     np.testing.assert_allclose(snippets.rgb[:, :10].mean(axis=(1, 2, 3)), 20 + 2 * np.array([12, 17]), atol=2)
@@ -58,7 +62,7 @@ def test_snippets_hold_the_middle_frame_and_five_interleaved_fields(moving_squar
 
 def test_chunks_join_without_a_seam(moving_square: Path) -> None:
     settings = SnippetSettings(resize=48, crop=48, flow=TVL1(warps=1, outer_iterations=2))
-    whole = read_snippets(moving_square, 0, 6, settings, ("rgb", "flow"))
-    parts = [read_snippets(moving_square, a, b, settings, ("rgb", "flow")) for a, b in ((0, 2), (2, 6))]
+    whole = both_streams(moving_square, 0, 6, settings)
+    parts = [both_streams(moving_square, a, b, settings) for a, b in ((0, 2), (2, 6))]
     np.testing.assert_array_equal(whole.rgb, np.concatenate([part.rgb for part in parts]))
     np.testing.assert_array_equal(whole.flow, np.concatenate([part.flow for part in parts]))

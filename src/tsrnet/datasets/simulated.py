@@ -26,10 +26,10 @@ import numpy.typing as npt
 
 from tsrnet.datasets.records import Collection, Segment, VideoRecord
 from tsrnet.errors import UserError
-from tsrnet.features.store import MIN_SNIPPETS, FeatureStore
+from tsrnet.features.store import FeatureStore
 from tsrnet.files import check_space
 from tsrnet.progress import track
-from tsrnet.video.time_grid import FRAME_RATE_HZ, TimeGrid
+from tsrnet.video.time_grid import FRAME_RATE_HZ, MIN_SNIPPETS, TimeGrid
 
 Array = npt.NDArray[np.float32]
 

@@ -34,37 +34,42 @@ def inflate_first_convolution(convolution: nn.Conv2d, channels: int) -> nn.Conv2
         kernel_size=convolution.kernel_size,  # type: ignore[arg-type]
         stride=convolution.stride,  # type: ignore[arg-type]
         padding=convolution.padding,  # type: ignore[arg-type]
-        bias=False,
+        bias=convolution.bias is not None,
     )
     with torch.no_grad():
         inflated.weight.copy_(convolution.weight.mean(dim=1, keepdim=True).expand_as(inflated.weight))
+        if inflated.bias is not None and convolution.bias is not None:
+            inflated.bias.copy_(convolution.bias)
     return inflated
 
 
 class Backbone(nn.Module):
-    """A torchvision ResNet without its classifier, for one stream.
+    """A network of torchvision that classifies images, without its last layer, for one stream.
 
     Args:
-        name: `resnet10` or a ResNet of torchvision (`resnet101`).
+        name: `resnet10`, or a name of torchvision's (`resnet101`, `vgg16`, `convnext_tiny`, ...).
         stream: "rgb" takes (n, h, w, 3) uint8, "flow" takes (n, 10, h, w) floats in [-1, 1].
-        pretrained: start from torchvision's ImageNet weights (downloaded once).
+        weights: of torchvision, `IMAGENET1K_V1` or `IMAGENET1K_V2` (downloaded once); None: random.
     """
 
-    def __init__(self, name: str, *, stream: str, pretrained: bool = False) -> None:
+    def __init__(self, name: str, *, stream: str, weights: str | None = None) -> None:
         super().__init__()
         if name == "resnet10":
             network = _resnet10()
-        elif name.startswith("resnet") and name in torchvision.models.list_models():
-            network = torchvision.models.get_model(name, weights="DEFAULT" if pretrained else None)
+        elif name in torchvision.models.list_models(module=torchvision.models):
+            network = torchvision.models.get_model(name, weights=weights)
         else:
             raise UserError(
-                f"features.backbone: got {name}, need resnet10 or a ResNet of torchvision (resnet101)"
+                f"features.backbone: got {name}, need resnet10 or a network of torchvision (resnet101, vgg16)"
             )
         self.stream = stream
-        self.num_features = int(network.fc.in_features)  # type: ignore[union-attr, arg-type]
-        network.fc = nn.Identity()
+        self.classifier = _last_linear(network, name)
+        self.first = next(key for key, part in network.named_modules() if isinstance(part, nn.Conv2d))
+        self.num_features = int(network.get_submodule(self.classifier).in_features)  # type: ignore[arg-type]
+        network.set_submodule(self.classifier, nn.Identity())
         if stream == "flow":
-            network.conv1 = inflate_first_convolution(network.conv1, FLOW_CHANNELS)  # type: ignore[arg-type]
+            rgb = network.get_submodule(self.first)
+            network.set_submodule(self.first, inflate_first_convolution(rgb, FLOW_CHANNELS))  # type: ignore[arg-type]
         self.network = network
         self.mean: Tensor
         self.std: Tensor
@@ -92,33 +97,48 @@ class Backbone(nn.Module):
         return features
 
 
+def _last_linear(network: nn.Module, name: str) -> str:
+    found = [key for key, part in network.named_modules() if isinstance(part, nn.Linear)]
+    if not found:
+        raise UserError(f"features.backbone: got {name}, need a network that ends in a linear layer")
+    return str(found[-1])
+
+
+def imagenet_weights(name: str, weights: str) -> str | None:
+    """Torchvision's name for `imagenet` (its newest) or IMAGENET1K_V1, ...; None when `weights` is none."""
+    if name not in torchvision.models.list_models(module=torchvision.models):
+        return None
+    known = torchvision.models.get_model_weights(name)
+    if weights == "imagenet":
+        return str(known.DEFAULT.name)
+    return weights if weights in known.__members__ else None
+
+
 def load_backbone(name: str, *, stream: str, weights: str) -> Backbone:
     """A frozen backbone with the weights of `imagenet` (torchvision's) or of a file.
 
     A file is a state dict, as torchvision saves it (the flow network's first convolution is then
     inflated from RGB) or as a `Backbone` does.
     """
-    if weights == "imagenet":
+    if published := imagenet_weights(name, weights):
         try:
-            return Backbone(name, stream=stream, pretrained=True).eval().requires_grad_(False)
+            return Backbone(name, stream=stream, weights=published).eval().requires_grad_(False)
         except OSError as error:
             raise UserError(
-                f"features.weights: got imagenet, {name}'s cannot be downloaded ({error}); give a file"
+                f"features.weights: got {weights}, {name}'s cannot be downloaded ({error}); give a file"
             ) from error
     path = Path(weights)
-    if not path.is_file():
-        raise UserError(f"features.weights: got {weights}, need `imagenet` or a file with a state dict")
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    state = {
-        key.removeprefix("network."): value
-        for key, value in state.items()
-        if not key.startswith("network.fc")
-    }
     backbone = Backbone(name, stream=stream)
-    first = state["conv1.weight"]
-    if first.shape[1] == 3 and stream == "flow":
-        state["conv1.weight"] = first.mean(dim=1, keepdim=True).expand(-1, FLOW_CHANNELS, -1, -1)
-    state = {key: value for key, value in state.items() if not key.startswith("fc.")}
+    if not path.is_file():
+        raise UserError(
+            f"features.weights: got {weights}, need imagenet, IMAGENET1K_V1 or a file with a state dict"
+        )
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    state = {key.removeprefix("network."): value for key, value in state.items()}
+    state = {key: value for key, value in state.items() if not key.startswith(f"{backbone.classifier}.")}
+    kernel = f"{backbone.first}.weight"
+    if stream == "flow" and kernel in state and state[kernel].shape[1] == 3:
+        state[kernel] = state[kernel].mean(dim=1, keepdim=True).expand(-1, FLOW_CHANNELS, -1, -1)
     try:
         backbone.network.load_state_dict(state)
     except RuntimeError as error:

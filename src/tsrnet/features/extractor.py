@@ -1,219 +1,200 @@
-"""Videos to features: worker processes decode and compute flow, the networks run here."""
+"""Videos to features: worker processes decode, flow and networks take turns on what there is.
+
+On a CPU the workers compute the flow too, each pair in one core's cache. With a GPU they only decode,
+and flow and networks run there, 64 snippets at a time, while they decode on.
+"""
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
-from tsrnet.errors import UserError
 from tsrnet.features.backbone import Backbone
+from tsrnet.features.batches import Batches, Chunk
 from tsrnet.features.store import FeatureStore
-from tsrnet.files import check_id, check_space
+from tsrnet.files import check_space, remove_parts_of_the_dead
 from tsrnet.progress import Progress, track
-from tsrnet.video.reader import BACKENDS, UnreadableVideoError
-from tsrnet.video.snippets import Snippets, SnippetSettings, count_snippets, read_snippets
+from tsrnet.video.flow_images import FlowImages
+from tsrnet.video.reader import UnreadableVideoError
+from tsrnet.video.snippets import Snippets, SnippetSettings, read_frames, snippets_of
 from tsrnet.video.time_grid import TimeGrid
+from tsrnet.video.video_file import Examined, ReadingSettings, VideoFile, examine
 from tsrnet.workers import Workers, worker_pool
 
 CHUNK = 64
 """Snippets read at a time: bounds the memory whatever the length of a video."""
-SUFFIXES = {".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts", ".webm", ".wmv"}
-SHORTER_BY_S = 1.0
-"""A file that ends this much before its annotated duration has been cut."""
+FLOW_HERE = frozenset({"cuda"})
+"""Devices that compute our TV-L1 themselves, in this process."""
+_WORTH_AN_ESTIMATE = 300
+"""Snippets from which on the time is estimated before the start."""
+
+Pixels = Snippets | npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class ReadingSettings:
-    """How videos are read: `backend` of the decoder, limit for opening one or reading 64 snippets."""
+class Extraction:
+    """How pixels become features: snippets, reading, number of worker processes (0: one a core).
 
-    backend: str = "auto"
-    timeout_s: float = 600.0
-
-    def __post_init__(self) -> None:
-        if self.backend not in BACKENDS:
-            raise ValueError(f"video.backend: got {self.backend}, need one of {', '.join(BACKENDS)}")
-        if not self.timeout_s > 0:
-            raise ValueError(f"video.timeout_s: got {self.timeout_s}, need a number of seconds above 0")
-
-
-@dataclass(frozen=True)
-class VideoFile:
-    """A video to extract: its id, its file and, where known, its annotated duration in seconds."""
-
-    id: str
-    path: Path
-    duration_s: float | None = None
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Snippets start, ..., stop - 1 of the `total` of a video."""
-
-    video: VideoFile
-    start: int
-    stop: int
-    total: int
-
-    def __len__(self) -> int:
-        return self.stop - self.start
-
-
-class _Batches:
-    """Runs the networks over snippets of one video after another, always as many at a time.
-
-    Batches go across videos, and a rest is filled up: with another number of rows a library may take
-    another way to the same features, and what was killed would not go on to the same bytes.
+    `flow_images`: where the flow is kept as 8-bit images as well, if anywhere.
     """
 
-    def __init__(self, backbones: Mapping[str, Backbone], store: FeatureStore) -> None:
-        self._backbones, self._store = backbones, store
-        on_gpu = any(backbone.mean.is_cuda for backbone in backbones.values())
-        self._size = 64 if on_gpu else 16
-        self._chunks: deque[Chunk] = deque()
-        self._num_rows = 0  # snippets that wait
-        self._pixels: dict[str, list[np.ndarray]] = {stream: [] for stream in backbones}
-        self._features: dict[str, list[np.ndarray]] = {stream: [] for stream in backbones}
-        self._video: dict[str, list[np.ndarray]] = {}  # features of the one that is not complete
-
-    def add(self, chunk: Chunk, snippets: Snippets) -> None:
-        self._chunks.append(chunk)
-        self._num_rows += len(chunk)
-        for stream, pixels in self._pixels.items():
-            pixels.append(getattr(snippets, stream))
-        while self._num_rows >= self._size:
-            self._run(self._size)
-
-    def finish(self) -> None:
-        """Run what is left, which is less than a batch."""
-        if self._num_rows:
-            self._run(self._num_rows)
-
-    def _run(self, num_rows: int) -> None:
-        for stream, backbone in self._backbones.items():
-            waiting = np.concatenate(self._pixels[stream])
-            rows = waiting[: self._size]
-            if num_rows < self._size:
-                rows = np.concatenate([rows, np.zeros((self._size - num_rows, *rows.shape[1:]), rows.dtype)])
-            self._pixels[stream] = [waiting[self._size :]]
-            self._features[stream].append(backbone.features(rows)[:num_rows])
-        self._num_rows -= num_rows
-        self._write()
-
-    def _write(self) -> None:
-        """Give the features that are done to their chunks; write the videos that are complete."""
-        ready = {stream: np.concatenate(rows) for stream, rows in self._features.items()}
-        num_ready, first = len(next(iter(ready.values()))), 0
-        while self._chunks and (last := first + len(self._chunks[0])) <= num_ready:
-            chunk = self._chunks.popleft()
-            for stream, features in ready.items():
-                before = self._video.get(stream, []) if chunk.start else []
-                self._video[stream] = [*before, features[first:last]]
-                if chunk.stop == chunk.total:
-                    self._store.write(stream, chunk.video.id, np.concatenate(self._video.pop(stream)))
-            first = last
-        self._features = {stream: [features[first:]] for stream, features in ready.items()}
+    snippets: SnippetSettings = field(default_factory=SnippetSettings)
+    reading: ReadingSettings = field(default_factory=ReadingSettings)
+    workers: int = 0
+    flow_images: FlowImages | None = None
 
 
 def extract(
     videos: Sequence[VideoFile],
     store: FeatureStore,
     backbones: Mapping[str, Backbone],
-    settings: SnippetSettings,
+    settings: Extraction,
     *,
-    workers: int,
     what: str,
-    reading: ReadingSettings = ReadingSettings(),
 ) -> dict[str, str]:
     """Write the features that are missing; return {video id: reason} of videos that failed.
 
-    A video that cannot be read, hangs or kills its process is written off, the others go on.
+    A video that cannot be read, hangs or kills its process is written off, the others go on. The
+    networks run where their weights are.
     """
-    streams = tuple(backbones)
-    missing = [v for v in videos if not all(store.path(s, v.id).exists() for s in streams)]
+    missing = [video for video in videos if is_missing(video, store, tuple(backbones), settings)]
     if not missing:
         return {}
+    remove_parts_of_the_dead(store.folder)
     failures: dict[str, str] = {}
-    batches = _Batches(backbones, store)
+
+    def failed(video: VideoFile, reason: str) -> None:
+        failures.setdefault(video.id, f"{video.path}: {reason}")
+
+    batches = Batches(backbones, store, failed)
+    device = next(iter(backbones.values())).mean.device.type
+    flow_here = device in FLOW_HERE and settings.snippets.flow.backend == "torch"
+    complete = partial(
+        _complete, settings=settings.snippets, streams=tuple(backbones), device=device if flow_here else "cpu"
+    )
+    read = partial(_read, backend=settings.reading.backend, settings=settings.snippets)
+    in_worker = read if flow_here else partial(_read_and_complete, read=read, complete=complete)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # more of them would fight the workers for the cores
-    with worker_pool(workers) as pool:
-        chunks = list(_chunks(missing, pool, failures, reading, what))
+    with worker_pool(settings.workers) as pool:
+        chunks = list(_chunks(missing, pool, failed, settings.reading, what))
         num_snippets = sum(map(len, chunks))
         num_bytes = 2 * num_snippets * sum(backbone.num_features for backbone in backbones.values())
         hours = num_snippets / TimeGrid().rate_hz / 3600
         print(
-            f"to extract: {num_snippets} snippets ({hours:.2f} h of video),"
-            f" {num_bytes / 1e9:.2f} GB of features; TV-L1 by {settings.flow.backend}"
+            f"to extract: {len(missing) - len(failures)} videos, {num_snippets} snippets ({hours:.2f} h),"
+            f" {num_bytes / 1e9:.2f} GB of features; TV-L1 by {settings.snippets.flow.backend}"
+            f" {f'on {device}' if flow_here else 'in the workers'}, networks on {device}",
+            flush=True,
         )
         check_space(store.folder, num_bytes)
+        limit_s = settings.reading.timeout_s
+        if num_snippets >= _WORTH_AN_ESTIMATE:
+            parts = [Chunk(c.video, c.start, min(c.start + 2, c.stop), c.total) for c in chunks]
+            one_s = _seconds_per_snippet(parts, pool, in_worker, complete, batches, limit_s, flow_here)
+            print(f"about {_duration(one_s * num_snippets)} for all of them on this machine", flush=True)
         wanted = (chunk for chunk in chunks if chunk.video.id not in failures)
-        read = partial(_read, settings=settings, streams=streams, backend=reading.backend)
         with Progress(f"snippets for {what}", num_snippets) as progress:
-            for chunk, snippets in pool.map(read, wanted, timeout_s=reading.timeout_s, lost=str):
-                if isinstance(snippets, str):
-                    failures.setdefault(chunk.video.id, f"{chunk.video.path}: {snippets}")
+            for chunk, pixels in pool.map(in_worker, wanted, timeout_s=limit_s, lost=str):
+                if isinstance(pixels, str):
+                    failed(chunk.video, pixels)
                 elif chunk.video.id not in failures:
+                    snippets = complete(pixels)
+                    if settings.flow_images and snippets.flow is not None:
+                        last = chunk.stop == chunk.total
+                        settings.flow_images.add(chunk.video.id, chunk.start, snippets.flow, last=last)
                     batches.add(chunk, snippets)
                 note = f"{len(failures)} videos failed" if failures else ""
                 progress.update(progress.done + len(chunk), note)
         batches.finish()
+    if settings.flow_images:
+        settings.flow_images.discard()
     torch.set_num_threads(threads)
     return failures
 
 
-def videos_of_folder(folder: Path) -> list[VideoFile]:
-    """The videos directly in a folder; an id is a file's name, without its suffix where that is enough.
-
-    Raises UserError for no folder or no videos.
-    """
-    if not folder.is_dir():
-        raise UserError(f"videos: got {folder}, need a folder of videos")
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-    if not files:
-        raise UserError(f"videos: {folder} holds no file that ends in {', '.join(sorted(SUFFIXES))}")
-    stems = Counter(path.stem for path in files)
-    return [VideoFile(check_id(path.stem if stems[path.stem] == 1 else path.name), path) for path in files]
+def is_missing(video: VideoFile, store: FeatureStore, streams: Sequence[str], settings: Extraction) -> bool:
+    """Whether something of what is asked for is not there."""
+    images = settings.flow_images
+    return not all(store.path(stream, video.id).exists() for stream in streams) or bool(
+        images and "flow" in streams and not images.path(video.id).exists()
+    )
 
 
 def _chunks(
     videos: Sequence[VideoFile],
     pool: Workers,
-    failures: dict[str, str],
+    failed: Callable[[VideoFile, str], None],
     reading: ReadingSettings,
     what: str,
 ) -> Iterator[Chunk]:
-    """The chunks of all videos that open; the others go to `failures`."""
+    """The chunks of all videos that can be used; the others have `failed`."""
     look = partial(examine, backend=reading.backend)
-    opened = pool.map(look, videos, timeout_s=reading.timeout_s, lost=str)
-    for video, total in track(opened, total=len(videos), what=f"opening videos for {what}"):
-        if isinstance(total, str):
-            failures[video.id] = f"{video.path}: {total}"
-            continue
-        for start in range(0, total, CHUNK):
-            yield Chunk(video, start, min(start + CHUNK, total), total)
+    opened = pool.map(look, videos, timeout_s=reading.timeout_s, lost=partial(Examined, 0))
+    for video, found in track(opened, total=len(videos), what=f"opening videos for {what}"):
+        if found.problem:
+            failed(video, found.problem)
+        for start in range(0, found.num_snippets, CHUNK):
+            yield Chunk(video, start, min(start + CHUNK, found.num_snippets), found.num_snippets)
 
 
-def examine(video: VideoFile, *, backend: str = "auto") -> int | str:
-    """Snippets of a file, or why it cannot be used: unreadable, shorter than annotated."""
+def _seconds_per_snippet(
+    parts: Sequence[Chunk],
+    pool: Workers,
+    in_worker: Callable[[Chunk], Pixels | str],
+    complete: Callable[[Pixels], Snippets],
+    batches: Batches,
+    limit_s: float,
+    flow_here: bool,
+) -> float:
+    """What a snippet of these parts takes, measured once all processes run and all is compiled."""
+    spread = [parts[i] for i in np.linspace(0, len(parts) - 1, 4 * pool.number).astype(int)]
+    for _ in range(2):
+        start = time.monotonic()
+        got = [pixels for _, pixels in pool.map(in_worker, spread, timeout_s=limit_s, lost=str)]
+        read_s = (time.monotonic() - start) / sum(map(len, spread))
+    readable = [pixels for pixels in got if not isinstance(pixels, str)]
+    if not readable:
+        return read_s
+    complete(readable[0])
+    start = time.monotonic()
+    snippets = complete(readable[0])
+    here_s = (time.monotonic() - start) / 2 + batches.seconds_per_snippet(snippets)
+    # A GPU works beside the workers; on a CPU the networks take a core's time from them.
+    return max(here_s, read_s if flow_here else read_s + here_s / pool.number)
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds > 1.5 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _read(chunk: Chunk, *, backend: str, settings: SnippetSettings) -> npt.NDArray[np.uint8] | str:
     try:
-        count, duration_s = count_snippets(video.path, backend=backend)
+        return read_frames(chunk.video.path, chunk.start, chunk.stop, settings, backend=backend)
     except UnreadableVideoError as error:
         return str(error)
-    if video.duration_s is not None and duration_s < video.duration_s - SHORTER_BY_S:
-        return f"it ends at {duration_s:.1f} s of {video.duration_s:.1f} s"
-    return count
 
 
-def _read(
-    chunk: Chunk, *, settings: SnippetSettings, streams: tuple[str, ...], backend: str
+def _complete(
+    pixels: Pixels, *, settings: SnippetSettings, streams: tuple[str, ...], device: str
+) -> Snippets:
+    return pixels if isinstance(pixels, Snippets) else snippets_of(pixels, settings, streams, device)
+
+
+def _read_and_complete(
+    chunk: Chunk,
+    *,
+    read: Callable[[Chunk], npt.NDArray[np.uint8] | str],
+    complete: Callable[[Pixels], Snippets],
 ) -> Snippets | str:
-    try:
-        return read_snippets(chunk.video.path, chunk.start, chunk.stop, settings, streams, backend=backend)
-    except UnreadableVideoError as error:
-        return str(error)
+    frames = read(chunk)
+    return frames if isinstance(frames, str) else complete(frames)

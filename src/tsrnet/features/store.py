@@ -12,10 +12,9 @@ import numpy.typing as npt
 
 from tsrnet.errors import UserError
 from tsrnet.files import atomic_path, check_id
-from tsrnet.video.time_grid import TimeGrid
+from tsrnet.video.time_grid import MIN_SNIPPETS, TimeGrid
 
 STREAMS = ("rgb", "flow")
-MIN_SNIPPETS = 2
 MAX_LENGTH_DIFFERENCE = 2
 """Snippets by which two streams of a video may differ: other extractors drop a last stack."""
 
@@ -39,7 +38,7 @@ class FeatureSource(Protocol):
         ...
 
 
-def _finite(features: Features) -> bool:
+def is_finite(features: Features) -> bool:
     """np.isfinite(features).all() at the speed of memory.
 
     As integers, infinity and all NaN are the largest of the numbers with the same sign bit.
@@ -50,6 +49,14 @@ def _finite(features: Features) -> bool:
         features.view(signed).max() < above.view(signed)
         and features.view(unsigned).max() < below.view(unsigned)
     )
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{dotted key: value} of nested dictionaries."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat
 
 
 class FeatureStore:
@@ -88,10 +95,12 @@ class FeatureStore:
             with atomic_path(self.folder / "features.json") as part:
                 part.write_text(json.dumps(identity, indent=1, sort_keys=True))
             return
-        keys = sorted((present.keys() | identity.keys()) - {"versions"})
-        if differing := [key for key in keys if present.get(key) != identity.get(key)]:
+        there, asked = _flat(present), _flat(identity)
+        keys = sorted(key for key in there.keys() | asked.keys() if not key.startswith("versions."))
+        if differing := [key for key in keys if there.get(key) != asked.get(key)]:
+            said = "; ".join(f"{key} {there.get(key)} there, {asked.get(key)} asked for" for key in differing)
             raise UserError(
-                f"{self.folder}: holds features made with other settings ({', '.join(differing)});"
+                f"{self.folder}: holds features made with other settings ({said});"
                 " give another features.name or delete the folder"
             )
 
@@ -123,7 +132,7 @@ class FeatureStore:
                         f" need a difference of at most {MAX_LENGTH_DIFFERENCE}, extract both again"
                     )
                 features = features[:length]
-        if not _finite(features):
+        if not is_finite(features):
             raise UserError(f"{self.path(stream, video_id)}: holds NaN or infinite values; extract it again")
         return features
 

@@ -55,13 +55,7 @@ def prepare_data(plan: Plan) -> Data:
         return _simulate(plan, plan.features)
     found = plan.dataset.read()
     (store, inventory), (trimmed_store, trimmed_inventory) = prepare_features(
-        (found.untrimmed, found.trimmed),
-        plan.features,
-        plan.snippets,
-        plan.reading,
-        streams=plan.streams,
-        features_root=plan.features_root,
-        stages_root=plan.stages_root,
+        (found.untrimmed, found.trimmed), plan.features
     )
     _demand(plan, inventory, trimmed_inventory)
     return Data(

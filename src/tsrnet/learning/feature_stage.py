@@ -8,30 +8,34 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+import torch
+
 from tsrnet.datasets.inventory import MANIFEST, Inventory, take_inventory
 from tsrnet.datasets.records import Collection
-from tsrnet.features.backbone import load_backbone
-from tsrnet.features.extractor import ReadingSettings, VideoFile, extract
+from tsrnet.features.backbone import imagenet_weights, load_backbone
+from tsrnet.features.extractor import Extraction, extract, is_missing
 from tsrnet.features.store import FeatureStore
 from tsrnet.learning.stages import Stage
 from tsrnet.learning.stand_in import StandInSettings, train_stand_in
+from tsrnet.video.flow_images import FlowImages
 from tsrnet.video.snippets import SnippetSettings
 from tsrnet.video.time_grid import TimeGrid
+from tsrnet.video.video_file import ReadingSettings, VideoFile
 
 
 @dataclass(frozen=True)
 class FeatureSettings:
     """The feature configuration: store's name, backbone, its weights, worker processes.
 
-    `weights`: "imagenet", a file, or "stand_in" for networks trained by `stand_in`.
+    `weights`: "imagenet", one of torchvision's names, a file, or "stand_in" for networks trained by
+    `stand_in`. `store_flow`: keep the flow as 8-bit images as well.
     """
 
     name: str
     backbone: str
     weights: str
     workers: int
-    resize: int
-    crop: int
+    store_flow: bool = False
     stand_in: StandInSettings | None = None
 
     def __post_init__(self) -> None:
@@ -41,15 +45,20 @@ class FeatureSettings:
             raise ValueError(f"features.workers: got {self.workers}, need 0 (one a core) or more")
 
 
+@dataclass(frozen=True)
+class FeaturePlan:
+    """How the features of a run are made, and below which folders they and the backbones lie."""
+
+    settings: FeatureSettings
+    snippets: SnippetSettings
+    reading: ReadingSettings
+    streams: tuple[str, ...]
+    features_root: Path
+    stages_root: Path
+
+
 def prepare_features(
-    collections: Sequence[Collection],
-    settings: FeatureSettings,
-    snippets: SnippetSettings,
-    reading: ReadingSettings,
-    *,
-    streams: tuple[str, ...],
-    features_root: Path,
-    stages_root: Path,
+    collections: Sequence[Collection], plan: FeaturePlan
 ) -> list[tuple[FeatureStore, Inventory]]:
     """The store of each collection, with every feature in it that can be made, and what is not.
 
@@ -57,43 +66,31 @@ def prepare_features(
     """
     prepared: list[tuple[FeatureStore, Inventory]] = []
     for collection in collections:
-        videos = [
-            VideoFile(record.id, collection.path(record.id), record.duration_s)
-            for record in (*collection.train, *collection.test)
-        ]
-        store, failures = extract_features(
-            collection.name,
-            videos,
-            settings,
-            snippets,
-            reading,
-            streams=streams,
-            features_root=features_root,
-            stages_root=stages_root,
-        )
-        inventory = take_inventory(collection, store, streams, failures)
+        store, failures = extract_features(collection.name, video_files(collection), plan)
+        inventory = take_inventory(collection, store, plan.streams, failures)
         inventory.write(store.folder / MANIFEST)
         prepared.append((store, inventory))
     return prepared
 
 
+def video_files(collection: Collection) -> list[VideoFile]:
+    """All videos of a collection, there or not."""
+    return [
+        VideoFile(record.id, collection.path(record.id), record.duration_s)
+        for record in (*collection.train, *collection.test)
+    ]
+
+
 def extract_features(
-    name: str,
-    videos: Sequence[VideoFile],
-    settings: FeatureSettings,
-    snippets: SnippetSettings,
-    reading: ReadingSettings,
-    *,
-    streams: tuple[str, ...],
-    features_root: Path,
-    stages_root: Path,
+    name: str, videos: Sequence[VideoFile], plan: FeaturePlan
 ) -> tuple[FeatureStore, dict[str, str]]:
     """The store of the dataset `name` with the features of all videos, and {id: why there are none}."""
-    stand_ins = {
-        stream: _stand_in_stage(stream, settings, snippets, stages_root) for stream in ("rgb", "flow")
-    }
-    store = FeatureStore(features_root / name / settings.name)
-    missing = [v for v in videos if not all(store.path(stream, v.id).exists() for stream in streams)]
+    settings = plan.settings
+    stand_ins = {stream: _stand_in_stage(stream, plan) for stream in ("rgb", "flow")}
+    store = FeatureStore(plan.features_root / name / settings.name)
+    images = FlowImages(store.folder / "flow_images") if settings.store_flow else None
+    extraction = Extraction(plan.snippets, plan.reading, settings.workers, images)
+    missing = [video for video in videos if is_missing(video, store, plan.streams, extraction)]
     found = [video for video in missing if video.path.is_file()]
     failures = {
         video.id: f"{video.path}: there is neither the video nor its features"
@@ -101,52 +98,55 @@ def extract_features(
         if not video.path.is_file()
     }
     if found or store.identity:
-        store.claim(_identity(settings, snippets, stand_ins))
+        store.claim(_identity(plan, stand_ins))
     if not found:
         return store, failures
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     backbones = {}
-    for stream in streams:
+    for stream in plan.streams:
         source = settings.weights
         if settings.weights == "stand_in":
-            _train_stand_in(stand_ins[stream], stream, settings, snippets)
+            _train_stand_in(stand_ins[stream], stream, plan)
             source = str(stand_ins[stream].weights)
-        backbones[stream] = load_backbone(settings.backbone, stream=stream, weights=source)
-    failures |= extract(
-        found, store, backbones, snippets, workers=settings.workers, what=name, reading=reading
-    )
-    return store, failures
+        backbones[stream] = load_backbone(settings.backbone, stream=stream, weights=source).to(device)
+    print(f"{name}: {settings.backbone} with weights {_weights(plan, stand_ins)}")
+    return store, failures | extract(found, store, backbones, extraction, what=name)
 
 
-def _identity(
-    settings: FeatureSettings, snippets: SnippetSettings, stand_ins: Mapping[str, Stage]
-) -> dict[str, object]:
+def _identity(plan: FeaturePlan, stand_ins: Mapping[str, Stage]) -> dict[str, object]:
     """What features.json says."""
-    if settings.weights == "stand_in":
-        weights = {stream: stage.key for stream, stage in stand_ins.items()}
-    elif Path(settings.weights).is_file():
-        weights = {"all": f"sha256 {hashlib.sha256(Path(settings.weights).read_bytes()).hexdigest()}"}
-    else:
-        weights = {"all": settings.weights}
     libraries = ("torch", "torchvision", "opencv-contrib-python-headless")
     return {
-        "backbone": settings.backbone,
-        "weights": weights,
+        "backbone": plan.settings.backbone,
+        "weights": _weights(plan, stand_ins),
         "rate_hz": TimeGrid().rate_hz,
-        "snippets": asdict(snippets),
+        "snippets": asdict(plan.snippets),
         "versions": {name: version(name) for name in libraries},
     }
 
 
-def _stand_in_stage(stream: str, settings: FeatureSettings, snippets: SnippetSettings, root: Path) -> Stage:
+def _weights(plan: FeaturePlan, stand_ins: Mapping[str, Stage]) -> str:
+    """Which weights these are, whatever they are called: torchvision's name, or a hash."""
+    settings = plan.settings
+    if settings.weights == "stand_in":
+        return " ".join(stage.key for stage in stand_ins.values())
+    if Path(settings.weights).is_file():
+        return f"sha256 {hashlib.sha256(Path(settings.weights).read_bytes()).hexdigest()}"
+    return imagenet_weights(settings.backbone, settings.weights) or settings.weights
+
+
+def _stand_in_stage(stream: str, plan: FeaturePlan) -> Stage:
+    settings, snippets = plan.settings, asdict(plan.snippets)
     stand_in = asdict(settings.stand_in) if settings.stand_in else None
     return Stage(
-        root,
+        plan.stages_root,
         f"backbone-{stream}",
-        {"backbone": settings.backbone, "stream": stream, "stand_in": stand_in, "snippets": asdict(snippets)},
+        {"backbone": settings.backbone, "stream": stream, "stand_in": stand_in, "snippets": snippets},
     )
 
 
-def _train_stand_in(stage: Stage, stream: str, settings: FeatureSettings, snippets: SnippetSettings) -> None:
+def _train_stand_in(stage: Stage, stream: str, plan: FeaturePlan) -> None:
+    settings = plan.settings
     if stage.finished or settings.stand_in is None:
         return
     stage.begin()
@@ -155,7 +155,7 @@ def _train_stand_in(stage: Stage, stream: str, settings: FeatureSettings, snippe
             settings.backbone,
             stream=stream,
             settings=settings.stand_in,
-            snippets=snippets,
+            snippets=plan.snippets,
             workers=settings.workers,
         )
     )

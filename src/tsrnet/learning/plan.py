@@ -11,8 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from tsrnet.datasets.simulated import SimulationSettings
 from tsrnet.datasets.sources import READERS, DrawnSettings, FilesSettings
 from tsrnet.errors import UserError
-from tsrnet.features.extractor import ReadingSettings
-from tsrnet.learning.feature_stage import FeatureSettings
+from tsrnet.learning.feature_stage import FeaturePlan, FeatureSettings
 from tsrnet.learning.module import OptimizerSettings
 from tsrnet.learning.training import TrainerSettings
 from tsrnet.localization.segments import LocalizationSettings
@@ -21,6 +20,7 @@ from tsrnet.metrics.protocols import PROTOCOLS, Protocol
 from tsrnet.network.network import NetworkSettings
 from tsrnet.settings import settings_of
 from tsrnet.video.snippets import SnippetSettings
+from tsrnet.video.video_file import ReadingSettings
 
 SIMULATED = "simulated"
 """`features.name` of a rehearsal."""
@@ -34,9 +34,7 @@ class Plan:
     streams: tuple[str, ...]
     dataset: DrawnSettings | FilesSettings
     protocol: Protocol
-    features: FeatureSettings | SimulationSettings
-    snippets: SnippetSettings
-    reading: ReadingSettings
+    features: FeaturePlan | SimulationSettings
     network: NetworkSettings
     losses: LossSettings
     transfer: TransferSettings
@@ -60,9 +58,7 @@ class Plan:
             streams=streams,
             dataset=dataset_of(config),
             protocol=_protocol(config.dataset),
-            features=_features(config.features),
-            snippets=settings_of(SnippetSettings, config.features, where="features"),
-            reading=settings_of(ReadingSettings, config.video, where="video"),
+            features=features_of(config),
             network=settings_of(NetworkSettings, config.model, where="model"),
             losses=settings_of(LossSettings, config.loss, where="loss"),
             transfer=settings_of(TransferSettings, config.transfer, where="transfer"),
@@ -97,10 +93,19 @@ def dataset_of(config: DictConfig) -> DrawnSettings | FilesSettings:
     return settings_of(DrawnSettings, values, where="dataset")
 
 
-def _features(node: DictConfig) -> FeatureSettings | SimulationSettings:
+def features_of(config: DictConfig) -> FeaturePlan | SimulationSettings:
+    """How features are made, or drawn."""
+    node = config.features
     if node.name == SIMULATED:
         return settings_of(SimulationSettings, node, where="features")
-    return settings_of(FeatureSettings, node, where="features")
+    return FeaturePlan(
+        settings_of(FeatureSettings, {**_plain(node), "store_flow": node.flow.store}, where="features"),
+        settings_of(SnippetSettings, node, where="features"),
+        settings_of(ReadingSettings, config.video, where="video"),
+        streams_of(config),
+        Path(config.paths.features),
+        Path(config.paths.stages),
+    )
 
 
 def _protocol(dataset: DictConfig) -> Protocol:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from tsrnet.datasets.records import Collection
-from tsrnet.features.extractor import ReadingSettings, VideoFile, examine
 from tsrnet.features.store import FeatureStore
+from tsrnet.learning.feature_stage import video_files
 from tsrnet.progress import track
+from tsrnet.video.video_file import Examined, ReadingSettings, examine
 from tsrnet.workers import worker_pool
 
 
@@ -23,13 +25,13 @@ class Stock:
 
 def take_stock(collection: Collection, store: FeatureStore, streams: Sequence[str]) -> Stock:
     """Open every video that is there and read the headers of all its features."""
-    records = (*collection.train, *collection.test)
-    files = [VideoFile(record.id, collection.path(record.id), record.duration_s) for record in records]
-    present = [file for file in files if file.path.is_file()]
-    found: dict[str, int | str] = {}
+    present = [video for video in video_files(collection) if video.path.is_file()]
+    found: dict[str, Examined] = {}
     if present:
         with worker_pool(0) as pool:
-            results = pool.map(examine, present, timeout_s=ReadingSettings().timeout_s, lost=str)
+            results = pool.map(
+                examine, present, timeout_s=ReadingSettings().timeout_s, lost=partial(Examined, 0)
+            )
             what = f"videos of {collection.name}"
             found = {file.id: state for file, state in track(results, total=len(present), what=what)}
     counts, manifest = {}, {}
@@ -49,16 +51,17 @@ def take_stock(collection: Collection, store: FeatureStore, streams: Sequence[st
         )
         for record in videos:
             tally["annotated"] += 1
-            state = found.get(record.id, f"{collection.path(record.id)}: no such file")
-            if record.id not in found:
+            state = found.get(record.id)
+            if state is None:
                 tally["videos missing"] += 1
-            elif isinstance(state, str):
-                tally[f"videos {'shorter than annotated' if 'it ends at' in state else 'unreadable'}"] += 1
+            elif state.problem:
+                tally[f"videos {'shorter than annotated' if state.cut else 'unreadable'}"] += 1
             else:
                 tally["videos present"] += 1
             problem = store.problem(record.id, streams)
             tally[f"features {'missing or unusable' if problem else 'present'}"] += 1
-            said = {"video": state if isinstance(state, str) else "", "features": problem or ""}
+            video = state.problem if state else f"{collection.path(record.id)}: no such file"
+            said = {"video": video, "features": problem or ""}
             if any(said.values()):
                 reasons[record.id] = {key: value for key, value in said.items() if value}
         counts[split] = tally

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import shutil
 import sys
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 BACKENDS = ("auto", "torch", "opencv")
+_PAIRS_ON_GPU = 320
+"""Of 64 snippets; at 224 x 224 they take about 2 GB."""
 
 
 @dataclass(frozen=True)
@@ -48,44 +49,37 @@ class TVL1:
             object.__setattr__(self, "backend", "torch")
 
 
-def flow_fields(frames: npt.NDArray[np.uint8], method: TVL1) -> npt.NDArray[np.float32]:
+def flow_fields(frames: npt.NDArray[np.uint8], method: TVL1, device: str = "cpu") -> npt.NDArray[np.float32]:
     """Flow from each frame to the next.
 
     Args:
         frames: (t + 1, h, w, 3) uint8 RGB.
         method: the parameters.
+        device: where our TV-L1 computes, in torch's words; OpenCV's has the CPU only.
 
     Returns:
         (t, 2, h, w) float32, x then y, in units of `method.bound` pixels, within [-1, 1].
     """
     grey = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])
-    pair_flow = _torch_flow if method.backend == "torch" else _opencv_flow
     fields = np.zeros((len(grey) - 1, 2, *grey.shape[1:]), np.float32)
-    for index, (first, second) in enumerate(itertools.pairwise(grey)):
-        if not np.array_equal(first, second):  # a repeated frame has not moved
-            fields[index] = pair_flow(first, second, method)
+    moved = np.flatnonzero((grey[1:] != grey[:-1]).any(axis=(1, 2)))  # a repeated frame has not
+    if method.backend == "opencv":
+        for pair in moved:
+            flow = _opencv_solver(method).calc(grey[pair], grey[pair + 1], None)
+            fields[pair] = flow.transpose(2, 0, 1)
+    else:
+        import torch  # not on top: workers that take OpenCV's start faster without
+
+        from tsrnet.video.tvl1 import tvl1_flow
+
+        # One pair at a time on a CPU: what it needs then stays in the cache.
+        at_once, compiled = 1 if device == "cpu" else _PAIRS_ON_GPU, can_compile(device)
+        for start in range(0, len(moved), at_once):
+            pairs = moved[start : start + at_once]
+            first, second = (torch.from_numpy(grey[pairs + k]).to(device) for k in (0, 1))
+            fields[pairs] = tvl1_flow(first, second, method, compiled=compiled).cpu().numpy()
     clipped: npt.NDArray[np.float32] = np.clip(fields / np.float32(method.bound), -1, 1)
     return clipped
-
-
-def _torch_flow(
-    first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8], method: TVL1
-) -> npt.NDArray[np.float32]:
-    """One pair at a time: on a CPU what a pair needs then stays in the cache."""
-    import torch  # not on top: workers that take OpenCV's start faster without
-
-    from tsrnet.video.tvl1 import tvl1_flow
-
-    one, other = torch.from_numpy(first).unsqueeze(0), torch.from_numpy(second).unsqueeze(0)
-    fields: npt.NDArray[np.float32] = tvl1_flow(one, other, method, compiled=can_compile())[0].numpy()
-    return fields
-
-
-def _opencv_flow(
-    first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8], method: TVL1
-) -> npt.NDArray[np.float32]:
-    fields: npt.NDArray[np.float32] = _opencv_solver(method).calc(first, second, None).transpose(2, 0, 1)
-    return fields
 
 
 @functools.lru_cache(maxsize=1)
@@ -106,15 +100,15 @@ def _opencv_solver(method: TVL1) -> Any:
 
 
 @functools.cache
-def can_compile() -> bool:
-    """Whether torch.compile works for the CPU here: it needs a C++ compiler. Tried once a process."""
-    if not any(shutil.which(name) for name in ("g++", "clang++", "c++")):
+def can_compile(device: str = "cpu") -> bool:
+    """Whether torch.compile works here: for a CPU it needs a C++ compiler, else Triton. Tried once."""
+    if device == "cpu" and not any(shutil.which(name) for name in ("g++", "clang++", "c++")):
         return False
     import torch
 
     from tsrnet.video.tvl1 import tvl1_flow
 
-    pair = torch.zeros(2, 1, 32, 32)
+    pair = torch.zeros(2, 1, 32, 32, device=device)
     try:
         tvl1_flow(pair[0], pair[1], TVL1(scales=1, warps=1), compiled=True)
     except Exception as error:  # whatever a broken compiler or its headers make of it

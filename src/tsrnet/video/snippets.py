@@ -46,28 +46,27 @@ def _frames_of(path: Path, backend: str) -> VideoFrames:
     return VideoFrames(path, backend)
 
 
-def read_snippets(
-    path: Path,
-    start: int,
-    stop: int,
-    settings: SnippetSettings,
-    streams: tuple[str, ...],
-    *,
-    backend: str = "auto",
+def read_frames(
+    path: Path, start: int, stop: int, settings: SnippetSettings, *, backend: str = "auto"
+) -> npt.NDArray[np.uint8]:
+    """Frames of the snippets start, ..., stop - 1 of a file, and one more for the last flow field.
+
+    (5 * (stop - start) + 1, crop, crop, 3) RGB.
+    """
+    first, last = start * FRAMES_PER_SNIPPET, stop * FRAMES_PER_SNIPPET + 1
+    return _frames_of(path, backend).read(first, last, resize=settings.resize, crop=settings.crop)
+
+
+def snippets_of(
+    frames: npt.NDArray[np.uint8], settings: SnippetSettings, streams: tuple[str, ...], device: str = "cpu"
 ) -> Snippets:
-    """Snippets start, ..., stop - 1 of a file; the last flow field reaches one frame further."""
-    frames = _frames_of(path, backend).read(
-        start * FRAMES_PER_SNIPPET,
-        stop * FRAMES_PER_SNIPPET + 1,
-        resize=settings.resize,
-        crop=settings.crop,
-    )
+    """Snippets of the frames that `read_frames` gives; our TV-L1 computes on `device`."""
     rgb = flow = None
     if "rgb" in streams:
         rgb = np.ascontiguousarray(frames[FRAMES_PER_SNIPPET // 2 : -1 : FRAMES_PER_SNIPPET])
     if "flow" in streams:
-        fields = flow_fields(frames, settings.flow)
-        flow = fields.reshape(stop - start, FLOW_CHANNELS, *fields.shape[2:]).astype(np.float16)
+        fields = flow_fields(frames, settings.flow, device)
+        flow = fields.reshape(-1, FLOW_CHANNELS, *fields.shape[2:]).astype(np.float16)
     return Snippets(rgb, flow)
 
 

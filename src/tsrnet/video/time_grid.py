@@ -12,6 +12,8 @@ FRAME_RATE_HZ = 30
 """Videos are resampled to this rate before anything else ("30 frames per second")."""
 FRAMES_PER_SNIPPET = 5
 """A snippet is 5 consecutive flow fields and its middle RGB frame ("stacks of 5")."""
+MIN_SNIPPETS = 2
+"""A video with fewer has no neighbours to be smooth over; it is left out and listed."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -10,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 
-def write_video(path: Path, frames: Iterable[npt.NDArray[np.uint8]], *, frame_rate_hz: int) -> None:
+def write_video(
+    path: Path, frames: Iterable[npt.NDArray[np.uint8]], *, frame_rate_hz: int | Fraction
+) -> None:
     """Encode (h, w, 3) uint8 RGB frames with even sides as H.264 (yuv420p) into `path`."""
     with av.open(str(path), "w") as container:
         stream = None

@@ -1,0 +1,110 @@
+"""The networks over snippets of one video after another, always as many at a time."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from tsrnet.features.backbone import Backbone
+from tsrnet.features.store import FeatureStore, is_finite
+from tsrnet.video.snippets import Snippets
+from tsrnet.video.video_file import VideoFile
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Snippets start, ..., stop - 1 of the `total` of a video."""
+
+    video: VideoFile
+    start: int
+    stop: int
+    total: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+class Batches:
+    """Takes the chunks of each video in order, writes its features when the last of them is done.
+
+    Batches go across videos, and a rest is filled up: with another number of rows a library may take
+    another way to the same features, and what was killed would not go on to the same bytes.
+    `failed(video, reason)` is told of features that are not finite, which are not written.
+    """
+
+    def __init__(
+        self,
+        backbones: Mapping[str, Backbone],
+        store: FeatureStore,
+        failed: Callable[[VideoFile, str], object],
+    ) -> None:
+        self._backbones, self._store, self._failed = backbones, store, failed
+        on_gpu = any(backbone.mean.is_cuda for backbone in backbones.values())
+        self._size = 64 if on_gpu else 16
+        self._chunks: deque[Chunk] = deque()
+        self._num_rows = 0  # snippets that wait
+        self._pixels: dict[str, list[np.ndarray]] = {stream: [] for stream in backbones}
+        self._features: dict[str, list[np.ndarray]] = {stream: [] for stream in backbones}
+        self._video: dict[str, list[np.ndarray]] = {}  # features of the one that is not complete
+
+    def seconds_per_snippet(self, snippets: Snippets) -> float:
+        """What the networks take, by the second of two batches of these snippets."""
+        spent_s = 0.0
+        for stream, backbone in self._backbones.items():
+            rows = np.resize(getattr(snippets, stream), (self._size, *getattr(snippets, stream).shape[1:]))
+            backbone.features(rows)
+            start = time.monotonic()
+            backbone.features(rows)
+            spent_s += time.monotonic() - start
+        return spent_s / self._size
+
+    def add(self, chunk: Chunk, snippets: Snippets) -> None:
+        self._chunks.append(chunk)
+        self._num_rows += len(chunk)
+        for stream, pixels in self._pixels.items():
+            pixels.append(getattr(snippets, stream))
+        while self._num_rows >= self._size:
+            self._run(self._size)
+
+    def finish(self) -> None:
+        """Run what is left, which is less than a batch."""
+        if self._num_rows:
+            self._run(self._num_rows)
+
+    def _run(self, num_rows: int) -> None:
+        for stream, backbone in self._backbones.items():
+            waiting = np.concatenate(self._pixels[stream])
+            rows = waiting[: self._size]
+            if num_rows < self._size:
+                rows = np.concatenate([rows, np.zeros((self._size - num_rows, *rows.shape[1:]), rows.dtype)])
+            self._pixels[stream] = [waiting[self._size :]]
+            self._features[stream].append(backbone.features(rows)[:num_rows])
+        self._num_rows -= num_rows
+        self._collect()
+
+    def _collect(self) -> None:
+        """Give the features that are done to their chunks; write the videos that are complete."""
+        ready = {stream: np.concatenate(rows) for stream, rows in self._features.items()}
+        num_ready, first = len(next(iter(ready.values()))), 0
+        while self._chunks and (last := first + len(self._chunks[0])) <= num_ready:
+            chunk = self._chunks.popleft()
+            for stream, features in ready.items():
+                before = self._video.get(stream, []) if chunk.start else []
+                self._video[stream] = [*before, features[first:last]]
+            if chunk.stop == chunk.total:
+                self._write(chunk.video)
+            first = last
+        self._features = {stream: [features[first:]] for stream, features in ready.items()}
+
+    def _write(self, video: VideoFile) -> None:
+        whole = {stream: np.concatenate(parts) for stream, parts in self._video.items()}
+        self._video = {}
+        if broken := [stream for stream, features in whole.items() if not is_finite(features)]:
+            self._failed(video, f"its {' and '.join(broken)} features do not fit float16; check the weights")
+            return
+        for stream, features in whole.items():
+            self._store.write(stream, video.id, features)
