@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 
 from tsrnet.video.writer import write_video
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the commands do
 
 TINY = (
     "dataset.num_train=6",

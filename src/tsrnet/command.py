@@ -30,6 +30,8 @@ def run_command(config_name: str, function: Callable[[DictConfig], None]) -> Non
 
     A user who sets HYDRA_FULL_ERROR=1 gets the stack trace.
     """
+    # Threads that wait must not spin: two jobs on the same cores slow each other down many times then.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported
     trace = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing pages
 

@@ -25,11 +25,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield part
         part.replace(path)
     except OSError as error:
-        if error.errno is None:
-            raise
-        raise UserError(
-            f"{path}: cannot be written ({error.strerror}); free space or change the path"
-        ) from error
+        reason = error.strerror or error  # numpy says only in words that the disk is full
+        raise UserError(f"{path}: cannot be written ({reason}); free space or change the path") from error
     finally:
         part.unlink(missing_ok=True)
 
@@ -76,8 +73,8 @@ def check_space(folder: Path, num_bytes: int) -> None:
     free = shutil.disk_usage(make_folder(folder)).free
     if num_bytes > free:
         raise UserError(
-            f"{folder}: what is to be written takes {num_bytes / 1e9:.1f} GB, the disk has"
-            f" {free / 1e9:.1f} GB free; free some or give another paths.features"
+            f"{folder}: what is to be written takes {num_bytes / 1e6:,.0f} MB, the disk has"
+            f" {free / 1e6:,.0f} MB free; free some or give another paths.features"
         )
 
 

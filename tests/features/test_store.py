@@ -108,7 +108,7 @@ def test_a_store_keeps_one_identity_whatever_the_versions(tmp_path: Path) -> Non
     store = FeatureStore(tmp_path)
     store.claim({"backbone": "resnet101", "flow": {"tau": 0.25}, "versions": {"torch": "1"}})
     store.claim({"backbone": "resnet101", "flow": {"tau": 0.25}, "versions": {"torch": "2"}})
-    with pytest.raises(UserError, match="flow.tau 0.25 there, 0.3 asked for"):
+    with pytest.raises(UserError, match=r"flow\.tau 0\.25 there, 0\.3 asked for"):
         store.claim({"backbone": "resnet101", "flow": {"tau": 0.3}, "versions": {"torch": "1"}})
 
 

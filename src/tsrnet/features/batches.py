@@ -5,27 +5,14 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
 from tsrnet.features.backbone import Backbone
 from tsrnet.features.store import FeatureStore, is_finite
+from tsrnet.video.chunk import Chunk
 from tsrnet.video.snippets import Snippets
 from tsrnet.video.video_file import VideoFile
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Snippets start, ..., stop - 1 of the `total` of a video."""
-
-    video: VideoFile
-    start: int
-    stop: int
-    total: int
-
-    def __len__(self) -> int:
-        return self.stop - self.start
 
 
 class Batches:
@@ -95,7 +82,7 @@ class Batches:
             for stream, features in ready.items():
                 before = self._video.get(stream, []) if chunk.start else []
                 self._video[stream] = [*before, features[first:last]]
-            if chunk.stop == chunk.total:
+            if chunk.last:
                 self._write(chunk.video)
             first = last
         self._features = {stream: [features[first:]] for stream, features in ready.items()}

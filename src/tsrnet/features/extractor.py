@@ -8,33 +8,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from tsrnet.features.backbone import Backbone
-from tsrnet.features.batches import Batches, Chunk
+from tsrnet.features.batches import Batches
 from tsrnet.features.store import FeatureStore
 from tsrnet.files import check_space, remove_parts_of_the_dead
 from tsrnet.progress import Progress, track
+from tsrnet.video.chunk import Chunk, ChunkReader, chunks_of
 from tsrnet.video.flow_images import FlowImages
-from tsrnet.video.reader import UnreadableVideoError
-from tsrnet.video.snippets import Snippets, SnippetSettings, read_frames, snippets_of
+from tsrnet.video.snippets import SnippetSettings
 from tsrnet.video.time_grid import TimeGrid
 from tsrnet.video.video_file import Examined, ReadingSettings, VideoFile, examine
 from tsrnet.workers import Workers, worker_pool
 
-CHUNK = 64
-"""Snippets read at a time: bounds the memory whatever the length of a video."""
 FLOW_HERE = frozenset({"cuda"})
 """Devices that compute our TV-L1 themselves, in this process."""
 _WORTH_AN_ESTIMATE = 300
 """Snippets from which on the time is estimated before the start."""
-
-Pixels = Snippets | npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -75,11 +70,13 @@ def extract(
     batches = Batches(backbones, store, failed)
     device = next(iter(backbones.values())).mean.device.type
     flow_here = device in FLOW_HERE and settings.snippets.flow.backend == "torch"
-    complete = partial(
-        _complete, settings=settings.snippets, streams=tuple(backbones), device=device if flow_here else "cpu"
+    reader = ChunkReader(
+        settings.snippets,
+        tuple(backbones),
+        settings.reading.backend,
+        flow_here,
+        device if flow_here else "cpu",
     )
-    read = partial(_read, backend=settings.reading.backend, settings=settings.snippets)
-    in_worker = read if flow_here else partial(_read_and_complete, read=read, complete=complete)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # more of them would fight the workers for the cores
     with worker_pool(settings.workers) as pool:
@@ -96,19 +93,17 @@ def extract(
         check_space(store.folder, num_bytes)
         limit_s = settings.reading.timeout_s
         if num_snippets >= _WORTH_AN_ESTIMATE:
-            parts = [Chunk(c.video, c.start, min(c.start + 2, c.stop), c.total) for c in chunks]
-            one_s = _seconds_per_snippet(parts, pool, in_worker, complete, batches, limit_s, flow_here)
+            one_s = _seconds_per_snippet(chunks, pool, reader, batches, limit_s)
             print(f"about {_duration(one_s * num_snippets)} for all of them on this machine", flush=True)
         wanted = (chunk for chunk in chunks if chunk.video.id not in failures)
         with Progress(f"snippets for {what}", num_snippets) as progress:
-            for chunk, pixels in pool.map(in_worker, wanted, timeout_s=limit_s, lost=str):
+            for chunk, pixels in pool.map(reader, wanted, timeout_s=limit_s, lost=str):
                 if isinstance(pixels, str):
                     failed(chunk.video, pixels)
                 elif chunk.video.id not in failures:
-                    snippets = complete(pixels)
+                    snippets = reader.complete(pixels)
                     if settings.flow_images and snippets.flow is not None:
-                        last = chunk.stop == chunk.total
-                        settings.flow_images.add(chunk.video.id, chunk.start, snippets.flow, last=last)
+                        settings.flow_images.add(chunk.video.id, chunk.start, snippets.flow, last=chunk.last)
                     batches.add(chunk, snippets)
                 note = f"{len(failures)} videos failed" if failures else ""
                 progress.update(progress.done + len(chunk), note)
@@ -140,34 +135,29 @@ def _chunks(
     for video, found in track(opened, total=len(videos), what=f"opening videos for {what}"):
         if found.problem:
             failed(video, found.problem)
-        for start in range(0, found.num_snippets, CHUNK):
-            yield Chunk(video, start, min(start + CHUNK, found.num_snippets), found.num_snippets)
+        yield from chunks_of(video, found.num_snippets)
 
 
 def _seconds_per_snippet(
-    parts: Sequence[Chunk],
-    pool: Workers,
-    in_worker: Callable[[Chunk], Pixels | str],
-    complete: Callable[[Pixels], Snippets],
-    batches: Batches,
-    limit_s: float,
-    flow_here: bool,
+    chunks: Sequence[Chunk], pool: Workers, reader: ChunkReader, batches: Batches, limit_s: float
 ) -> float:
-    """What a snippet of these parts takes, measured once all processes run and all is compiled."""
-    spread = [parts[i] for i in np.linspace(0, len(parts) - 1, 4 * pool.number).astype(int)]
+    """By two snippets of some chunks, measured once all processes run and all is compiled."""
+    spread = [chunks[i] for i in np.linspace(0, len(chunks) - 1, 4 * pool.number).astype(int)]
+    parts = [replace(chunk, stop=min(chunk.start + 2, chunk.stop)) for chunk in spread]
     for _ in range(2):
         start = time.monotonic()
-        got = [pixels for _, pixels in pool.map(in_worker, spread, timeout_s=limit_s, lost=str)]
-        read_s = (time.monotonic() - start) / sum(map(len, spread))
-    readable = [pixels for pixels in got if not isinstance(pixels, str)]
+        read = [pixels for _, pixels in pool.map(reader, parts, timeout_s=limit_s, lost=str)]
+        read_s = (time.monotonic() - start) / sum(map(len, parts))
+    readable = [pixels for pixels in read if not isinstance(pixels, str)]
     if not readable:
         return read_s
-    complete(readable[0])
+    reader.complete(readable[0])
     start = time.monotonic()
-    snippets = complete(readable[0])
+    snippets = reader.complete(readable[0])
     here_s = (time.monotonic() - start) / 2 + batches.seconds_per_snippet(snippets)
-    # A GPU works beside the workers; on a CPU the networks take a core's time from them.
-    return max(here_s, read_s if flow_here else read_s + here_s / pool.number)
+    if not reader.decodes_only:  # then the networks take their time from the workers' cores
+        read_s += here_s / pool.number
+    return max(read_s, here_s)
 
 
 def _duration(seconds: float) -> str:
@@ -175,26 +165,3 @@ def _duration(seconds: float) -> str:
         if seconds > 1.5 * length:
             return f"{seconds / length:.1f} {unit}"
     return f"{seconds:.0f} s"
-
-
-def _read(chunk: Chunk, *, backend: str, settings: SnippetSettings) -> npt.NDArray[np.uint8] | str:
-    try:
-        return read_frames(chunk.video.path, chunk.start, chunk.stop, settings, backend=backend)
-    except UnreadableVideoError as error:
-        return str(error)
-
-
-def _complete(
-    pixels: Pixels, *, settings: SnippetSettings, streams: tuple[str, ...], device: str
-) -> Snippets:
-    return pixels if isinstance(pixels, Snippets) else snippets_of(pixels, settings, streams, device)
-
-
-def _read_and_complete(
-    chunk: Chunk,
-    *,
-    read: Callable[[Chunk], npt.NDArray[np.uint8] | str],
-    complete: Callable[[Pixels], Snippets],
-) -> Snippets | str:
-    frames = read(chunk)
-    return frames if isinstance(frames, str) else complete(frames)

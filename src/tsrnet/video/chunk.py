@@ -1,0 +1,70 @@
+"""Chunks of videos: what a worker process reads at a time, and what becomes of it here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tsrnet.video.reader import UnreadableVideoError
+from tsrnet.video.snippets import Snippets, SnippetSettings, read_frames, snippets_of
+from tsrnet.video.video_file import VideoFile
+
+CHUNK = 64
+"""Snippets read at a time: bounds the memory whatever the length of a video."""
+
+Pixels = Snippets | npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Snippets start, ..., stop - 1 of the `total` of a video."""
+
+    video: VideoFile
+    start: int
+    stop: int
+    total: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    @property
+    def last(self) -> bool:
+        return self.stop == self.total
+
+
+def chunks_of(video: VideoFile, num_snippets: int) -> Iterator[Chunk]:
+    """All snippets of a video in order."""
+    for start in range(0, num_snippets, CHUNK):
+        yield Chunk(video, start, min(start + CHUNK, num_snippets), num_snippets)
+
+
+@dataclass(frozen=True)
+class ChunkReader:
+    """Reads chunks in a worker process; `complete` then makes snippets of what came, in this one.
+
+    `decodes_only`: the flow is left to `complete`, where `flow_device` computes it.
+    """
+
+    settings: SnippetSettings
+    streams: tuple[str, ...]
+    backend: str
+    decodes_only: bool = False
+    flow_device: str = "cpu"
+
+    def __call__(self, chunk: Chunk) -> Pixels | str:
+        """Snippets, or frames where the flow is computed elsewhere, or why the file cannot be read."""
+        try:
+            frames = read_frames(
+                chunk.video.path, chunk.start, chunk.stop, self.settings, backend=self.backend
+            )
+        except UnreadableVideoError as error:
+            return str(error)
+        return frames if self.decodes_only else snippets_of(frames, self.settings, self.streams)
+
+    def complete(self, pixels: Pixels) -> Snippets:
+        if isinstance(pixels, Snippets):
+            return pixels
+        return snippets_of(pixels, self.settings, self.streams, self.flow_device)
