@@ -1,11 +1,16 @@
-"""Average precision of detections by the ActivityNet rule."""
+"""Average precision of detections by the rules of ActivityNet and of THUMOS14."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from tsrnet.metrics.detection import Segments, average_precision, class_average_precisions, tiou
+from tsrnet.metrics.detection import (
+    Segments,
+    activitynet_average_precisions,
+    thumos14_average_precisions,
+    tiou,
+)
 
 Row = tuple[int, int, float, float, float]
 THRESHOLDS = (0.1, 0.25, 0.5, 0.75, 1.0)
@@ -20,14 +25,16 @@ def reference_tiou(first: Row, second: Row) -> float:
 def reference_average_precision(detections: list[Row], truth: list[Row], threshold: float) -> float:
     """One class: item 3 to 5 of the protocol, a detection at a time.
 
-    Of ground truths with equal tIoU the first of the file is tried first, which the protocol leaves open.
+    What the protocol leaves open is as in the official evaluator: equal scores in the order of numpy's
+    argsort, reversed; of ground truths with equal tIoU the last of the file first.
     """
     taken: set[int] = set()
     ranked = []
-    for detection in sorted(detections, key=lambda row: -row[4]):
+    for row in np.array([row[4] for row in detections]).argsort()[::-1]:
+        detection = detections[row]
         overlaps = [(reference_tiou(detection, gt), i) for i, gt in enumerate(truth) if gt[0] == detection[0]]
         matched = False
-        for overlap, i in sorted(overlaps, key=lambda pair: -pair[0]):
+        for overlap, i in sorted(overlaps, reverse=True):
             if i not in taken and overlap >= threshold:
                 taken.add(i)
                 matched = True
@@ -38,10 +45,45 @@ def reference_average_precision(detections: list[Row], truth: list[Row], thresho
     return sum(max(precision[rank:]) for rank, true in enumerate(ranked) if true) / len(truth)
 
 
+def reference_toolkit(
+    detections: list[Row], truth: list[Row], ambiguous: list[Row], threshold: float, eleven_points: bool
+) -> float:
+    """One class, as THUMOS14's toolkits go through videos, ground truths and detections."""
+
+    def overlap(first: Row, second: Row) -> float:
+        common = min(first[3], second[3]) - max(first[2], second[2])
+        return common / (max(first[3], second[3]) - min(first[2], second[2])) if common > 0 else 0.0
+
+    true_scores, ranked = [], []
+    false_scores = []
+    for video in sorted({row[0] for row in detections}):
+        found = sorted((row for row in detections if row[0] == video), key=lambda row: -row[4])
+        taken: set[int] = set()
+        for gt in (row for row in truth if row[0] == video):
+            free = [(overlap(gt, row), -i) for i, row in enumerate(found) if i not in taken]
+            best, index = max(free, default=(0.0, 0))
+            if best > threshold:
+                taken.add(-index)
+        for i, row in enumerate(found):
+            if i in taken:
+                true_scores.append(row[4])
+                ranked.append((row[4], True))
+            elif not any(overlap(row, other) > 0 for other in ambiguous if other[0] == video):
+                false_scores.append(row[4])
+                ranked.append((row[4], False))
+    if eleven_points:
+        ranked = [(score, True) for score in true_scores] + [(score, False) for score in false_scores]
+    hits = [true for _, true in sorted(ranked, key=lambda pair: -pair[0])]
+    points = [(sum(hits[: i + 1]) / len(truth), sum(hits[: i + 1]) / (i + 1)) for i in range(len(hits))]
+    if eleven_points:
+        return sum(max((p for r, p in points if r >= 0.1 * i), default=0.0) for i in range(11)) / 11
+    return sum(precision for (_, precision), hit in zip(points, hits, strict=True) if hit) / len(truth)
+
+
 def random_case(
-    rng: np.random.Generator, *, videos: int = 3, classes: int = 2
+    rng: np.random.Generator, *, videos: int = 3, classes: int = 2, ties: bool = False
 ) -> tuple[list[Row], list[Row]]:
-    """Detections with scores all different, and ground truth, on a grid of few instants.
+    """Detections with scores all different, unless `ties`, and ground truth, on a grid of few instants.
 
     The grid makes ties of tIoU and overlaps equal to a threshold. All segments of zero length lie
     at instant 3. Some videos and classes have no ground truth, some detections come twice.
@@ -59,18 +101,18 @@ def random_case(
     truth = rows(rng.integers(1, 7))
     found = rows(rng.integers(0, 9))
     found += [row for row in (*found, *truth) if rng.random() < 0.3]
-    scores = rng.permutation(len(found)) / 10 - 0.3
+    scores = rng.permutation(len(found)) // (3 if ties else 1) / 10 - 0.3
     return [(*row[:4], float(score)) for row, score in zip(found, scores, strict=True)], truth
 
 
 def average_precisions(detections: list[Row], truth: list[Row]) -> dict[int, np.ndarray]:
-    return class_average_precisions(Segments.of(detections), Segments.of(truth), np.array(THRESHOLDS))
+    return activitynet_average_precisions(Segments.of(detections), Segments.of(truth), np.array(THRESHOLDS))
 
 
 def test_average_precision_against_a_slow_reference() -> None:
     rng = np.random.default_rng(0)
     for _ in range(3000):
-        detections, truth = random_case(rng)
+        detections, truth = random_case(rng, ties=bool(rng.integers(2)))
         actual = average_precisions(detections, truth)
         assert actual.keys() == {row[1] for row in truth}
         for label, values in actual.items():
@@ -79,13 +121,47 @@ def test_average_precision_against_a_slow_reference() -> None:
             np.testing.assert_allclose(values, expected, rtol=1e-12, err_msg=f"{detections} {truth}")
 
 
+@pytest.mark.parametrize("eleven_points", [False, True])
+def test_the_toolkits_of_thumos14_against_a_slow_reference(eleven_points: bool) -> None:
+    rng = np.random.default_rng(5)
+    for _ in range(2000):
+        detections, truth = random_case(rng, ties=bool(rng.integers(2)))
+        ambiguous = [row for row in random_case(rng)[1] if rng.random() < 0.3]
+        tables = (Segments.of(rows) for rows in (detections, truth))
+        actual = thumos14_average_precisions(
+            *tables, np.array(THRESHOLDS), Segments.of(ambiguous), eleven_points=eleven_points
+        )
+        for label, values in actual.items():
+            of_class = [[row for row in rows if row[1] == label] for rows in (detections, truth)]
+            expected = [reference_toolkit(*of_class, ambiguous, t, eleven_points) for t in THRESHOLDS]
+            np.testing.assert_allclose(values, expected, rtol=1e-12, err_msg=f"{detections} {truth}")
+
+
+def test_many_detections_of_one_segment_among_few_of_others() -> None:
+    """Groups of very different size are matched side by side."""
+    rng = np.random.default_rng(6)
+    truth = [
+        (v, 0, float(k), float(k + 1), 0.0) for v, count in ((0, 40), (1, 1), (2, 5)) for k in range(count)
+    ]
+    found = []
+    for v, count in ((0, 3), (1, 300), (2, 30)):
+        for _ in range(count):
+            start, length = rng.uniform(0, 5), rng.uniform(0.3, 2)
+            found.append((v, 0, start, start + length, float(rng.random())))
+    expected = [reference_average_precision(found, truth, threshold) for threshold in THRESHOLDS]
+    np.testing.assert_allclose(average_precisions(found, truth)[0], expected, rtol=1e-12)
+
+
 def one_class(
     found: list[tuple[float, float]], truth: list[tuple[float, float]], *, threshold: float = 0.5
 ) -> float:
     """AP in one video; detections in order of falling score."""
     detections = [(0, 0, *segment, 1.0 - 0.1 * rank) for rank, segment in enumerate(found)]
     truths = [(0, 0, *segment, 0.0) for segment in truth]
-    return float(average_precision(Segments.of(detections), Segments.of(truths), np.array([threshold]))[0])
+    values = activitynet_average_precisions(
+        Segments.of(detections), Segments.of(truths), np.array([threshold])
+    )
+    return float(values[0][0])
 
 
 def test_average_precision_of_known_cases() -> None:
@@ -117,7 +193,7 @@ def test_the_better_score_takes_the_segment_not_the_better_overlap() -> None:
 def test_a_detection_in_another_video_is_a_false_positive() -> None:
     truth = Segments.of([(0, 0, 0.0, 10.0, 0.0)])
     found = Segments.of([(7, 0, 0.0, 10.0, 0.9), (0, 0, 0.0, 10.0, 0.8)])
-    assert average_precision(found, truth, np.array([0.5])).tolist() == [0.5]
+    assert activitynet_average_precisions(found, truth, np.array([0.5]))[0].tolist() == [0.5]
 
 
 def test_tiou_of_known_segments() -> None:

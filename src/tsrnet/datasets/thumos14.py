@@ -24,28 +24,30 @@ from tsrnet.datasets.records import (
 )
 from tsrnet.errors import UserError
 
-CLASSES = (
-    "BaseballPitch",
-    "BasketballDunk",
-    "Billiards",
-    "CleanAndJerk",
-    "CliffDiving",
-    "CricketBowling",
-    "CricketShot",
-    "Diving",
-    "FrisbeeCatch",
-    "GolfSwing",
-    "HammerThrow",
-    "HighJump",
-    "JavelinThrow",
-    "LongJump",
-    "PoleVault",
-    "Shotput",
-    "SoccerPenalty",
-    "TennisSwing",
-    "ThrowDiscus",
-    "VolleyballSpiking",
-)
+CLASS_NUMBERS = {
+    "BaseballPitch": "7",
+    "BasketballDunk": "9",
+    "Billiards": "12",
+    "CleanAndJerk": "21",
+    "CliffDiving": "22",
+    "CricketBowling": "23",
+    "CricketShot": "24",
+    "Diving": "26",
+    "FrisbeeCatch": "31",
+    "GolfSwing": "33",
+    "HammerThrow": "36",
+    "HighJump": "40",
+    "JavelinThrow": "45",
+    "LongJump": "51",
+    "PoleVault": "68",
+    "Shotput": "79",
+    "SoccerPenalty": "85",
+    "TennisSwing": "92",
+    "ThrowDiscus": "93",
+    "VolleyballSpiking": "97",
+}
+"""The 20 classes with temporal annotations, and their numbers among the 101 of the toolkits."""
+CLASSES = tuple(CLASS_NUMBERS)
 AMBIGUOUS = "Ambiguous"
 _TEST_LISTS = Path(__file__).parent / "data" / "thumos14_test_lists.json"
 _FILES = {  # subset: ending of the class files, table of durations, meta file and what it holds
@@ -64,16 +66,14 @@ def read_thumos14(
     `weak_labels`: labels are the classes of the segments ("temporal") or those of the .mat files that
     come with the videos ("meta"). Raises UserError when a file lacks or is wrong.
     """
-    lists = read_json(_TEST_LISTS)["left_out"]
-    if test_list not in lists:
-        raise UserError(f"THUMOS14 test_list: got {test_list!r}, need one of {', '.join(lists)}")
+    left_out = left_out_of(test_list)
     if weak_labels not in ("temporal", "meta"):
         raise UserError(f"THUMOS14 weak_labels: got {weak_labels!r}, need temporal or meta")
     texts = annotations.is_dir()
     raw = (
         _text_records(annotations) if texts else activitynet_records(annotations, read_database(annotations))
     )
-    read = check_records(annotations, map(_without_ambiguous, raw), classes=CLASSES)
+    read = check_records(annotations, map(split_ambiguous, raw), classes=CLASSES)
     remarks = list(read.remarks)
     train, test = [], []
     for record in read.records:
@@ -84,8 +84,8 @@ def read_thumos14(
             remarks.append(f"video {record.id!r}: has no segment of the 20 classes and is left out.")
         elif subset == "validation":
             train.append(record)
-        elif record.id in lists[test_list]:
-            remarks.append(f"video {record.id!r}: is left out, {lists[test_list][record.id]}.")
+        elif record.id in left_out:
+            remarks.append(f"video {record.id!r}: is left out, {left_out[record.id]}.")
         else:
             test.append(record)
     if not train or not test:
@@ -105,21 +105,24 @@ def read_thumos14(
     return Collection("thumos14", CLASSES, labelled, tuple(test), videos, remarks=tuple(remarks))
 
 
-def _without_ambiguous(record: VideoRecord) -> VideoRecord:
+def left_out_of(test_list: str) -> dict[str, str]:
+    """{test video: reason} of those that a test list ("210", "212", "213") leaves out."""
+    lists = read_json(_TEST_LISTS)["left_out"]
+    if test_list not in lists:
+        raise UserError(f"THUMOS14 test_list: got {test_list!r}, need one of {', '.join(lists)}")
+    return dict(lists[test_list])
+
+
+def split_ambiguous(record: VideoRecord) -> VideoRecord:
+    """The record with its Ambiguous segments apart: they are no class."""
     segments = tuple(segment for segment in record.segments if segment.label != AMBIGUOUS)
     ambiguous = tuple(segment for segment in record.segments if segment.label == AMBIGUOUS)
     return replace(record, labels=labels_of(segments), segments=segments, ambiguous=ambiguous)
 
 
 def _text_records(folder: Path) -> Iterable[VideoRecord]:
-    for subset, (ending, table_name, _, _) in _FILES.items():
-        lists = folder / f"TH14_Temporal_annotations_{subset}" / "annotation"
-        segments: dict[str, list[Segment]] = {}
-        names = {path.name.removesuffix(f"_{ending}.txt") for path in lists.glob(f"*_{ending}.txt")}
-        for name in sorted(names):
-            check_label(name, (*CLASSES, AMBIGUOUS), where=f"{lists / name}_{ending}.txt")
-        for name in (*CLASSES, AMBIGUOUS):  # a file that lacks is an error, it would be a class less
-            _read_segments(lists / f"{name}_{ending}.txt", name, segments)
+    for subset, (_, table_name, _, _) in _FILES.items():
+        segments = class_files(folder, subset)
         table = folder / table_name
         durations = _read_durations(table)
         for video_id in sorted(segments):
@@ -127,6 +130,22 @@ def _text_records(folder: Path) -> Iterable[VideoRecord]:
                 raise UserError(f"{table}: video {video_id!r}: its duration lacks; add a line for it")
             duration_s, fps = durations[video_id]
             yield VideoRecord(video_id, subset, duration_s, (), tuple(segments[video_id]), fps)
+
+
+def class_files(folder: Path, subset: str) -> dict[str, list[Segment]]:
+    """{video: segments} of the 20 class files and Ambiguous, in the folder or in TH14_* below it."""
+    if subset not in _FILES:
+        raise UserError(f"subset: got {subset}, THUMOS14 has {' and '.join(_FILES)}")
+    ending = _FILES[subset][0]
+    below = folder / f"TH14_Temporal_annotations_{subset}" / "annotation"
+    lists = folder if list(folder.glob(f"*_{ending}.txt")) else below
+    segments: dict[str, list[Segment]] = {}
+    names = {path.name.removesuffix(f"_{ending}.txt") for path in lists.glob(f"*_{ending}.txt")}
+    for name in sorted(names):
+        check_label(name, (*CLASSES, AMBIGUOUS), where=f"{lists / name}_{ending}.txt")
+    for name in (*CLASSES, AMBIGUOUS):  # a file that lacks is an error, it would be a class less
+        _read_segments(lists / f"{name}_{ending}.txt", name, segments)
+    return segments
 
 
 def _read_segments(path: Path, label: str, segments: dict[str, list[Segment]]) -> None:

@@ -1,11 +1,12 @@
-"""Average precision of temporal detections by the rule of the ActivityNet evaluator.
+"""Average precision of temporal detections, by ActivityNet's evaluator and by THUMOS14's toolkits.
 
-Per class, detections by falling score; each takes the free ground truth of its video with the
-largest tIoU at or above the threshold; AP is the area under the interpolated precision.
+All classes and videos are matched at once: round r takes the r-th best detection of every video and
+class, so that numpy sees long arrays.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -34,14 +36,10 @@ class Segments:
         columns = np.array(rows, dtype=np.float64).reshape(-1, 5).T
         return cls(columns[0].astype(np.int64), columns[1].astype(np.int64), *columns[2:])
 
-    def of_class(self, label: int) -> Segments:
-        keep = self.label == label
-        return self._take(keep)
+    def __len__(self) -> int:
+        return len(self.video)
 
-    def by_falling_score(self) -> Segments:
-        return self._take(np.argsort(-self.score, kind="stable"))
-
-    def _take(self, rows: npt.NDArray[np.bool_] | Ints) -> Segments:
+    def __getitem__(self, rows: Bools | Ints) -> Segments:
         return Segments(
             self.video[rows], self.label[rows], self.start_s[rows], self.end_s[rows], self.score[rows]
         )
@@ -56,45 +54,170 @@ def tiou(start_s: Floats, end_s: Floats, other_start_s: Floats, other_end_s: Flo
     return overlap
 
 
-def interpolated_average_precision(precision: Floats, recall: Floats) -> float:
-    """Area under the envelope of a precision-recall curve (recall rising)."""
-    precision = np.concatenate([[0.0], precision, [0.0]])
-    recall = np.concatenate([[0.0], recall, [1.0]])
-    envelope = np.maximum.accumulate(precision[::-1])[::-1]
-    steps = np.flatnonzero(recall[1:] != recall[:-1]) + 1
-    return float(((recall[steps] - recall[steps - 1]) * envelope[steps]).sum())
+def activitynet_average_precisions(
+    detections: Segments, truth: Segments, thresholds: Floats
+) -> dict[int, Floats]:
+    """{class of the ground truth: AP at each tIoU threshold}, as the official evaluator has it.
+
+    In order of falling score each detection takes the free ground truth of its video and class with
+    the largest tIoU at or above the threshold; AP is the area under the interpolated precision.
+    Among equal scores the order is that of numpy's argsort, reversed, on the scores of a class in the
+    order of the file, because the official evaluator's is.
+    """
+    by_class = {int(label): np.flatnonzero(detections.label == label) for label in np.unique(truth.label)}
+    ranked = {label: rows[np.argsort(detections.score[rows])[::-1]] for label, rows in by_class.items()}
+    order = np.concatenate([*ranked.values(), np.empty(0, np.int64)])
+    true = _matches(detections[order], truth, thresholds)
+    results, first = {}, 0
+    for label, rows in ranked.items():
+        num_positive = int((truth.label == label).sum())
+        results[label] = interpolated_average_precision(true[first : first + len(rows)], num_positive)
+        first += len(rows)
+    return results
 
 
-def average_precision(detections: Segments, truth: Segments, thresholds: Floats) -> Floats:
-    """AP of one class at each tIoU threshold; 0 without detections, (thresholds,)."""
-    if not len(detections.video) or not len(truth.video):
-        return np.zeros(len(thresholds))
-    detections = detections.by_falling_score()
-    true = np.zeros((len(detections.video), len(thresholds)), dtype=bool)
+def interpolated_average_precision(true: Bools, num_positive: int) -> Floats:
+    """Area under the envelope of precision over recall, (thresholds,), of ranked (n, thresholds) hits."""
+    precision = true.cumsum(axis=0) / np.arange(1, len(true) + 1)[:, None]
+    envelope = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
+    area: Floats = (envelope * true).sum(axis=0) / num_positive
+    return area
+
+
+def _matches(detections: Segments, truth: Segments, thresholds: Floats) -> Bools:
+    """(n, thresholds) whether each detection, given in order of falling score, takes a ground truth."""
+    true = np.zeros((len(detections), len(thresholds)), dtype=bool)
+    for found, gt in _pairs_of_groups(detections, truth):
+        # found (groups, rounds): rows of detections, gt (groups, size): rows of the truth; -1 is none.
+        free = np.repeat((gt >= 0)[:, :, None], len(thresholds), axis=2)
+        start_s, end_s = truth.start_s[gt], truth.end_s[gt]
+        for column in found.T:
+            here = column >= 0
+            rows, group = column[here], np.flatnonzero(here)
+            overlap = tiou(
+                detections.start_s[rows, None], detections.end_s[rows, None], start_s[group], end_s[group]
+            )
+            overlap[gt[group] < 0] = -1
+            near = (overlap >= thresholds.min()).any(axis=1)
+            rows, group, overlap = rows[near], group[near], overlap[near]
+            open_overlap = np.where(free[group], overlap[:, :, None], -1)
+            best = open_overlap.argmax(axis=1)
+            hit = np.take_along_axis(open_overlap, best[:, None], axis=1)[:, 0] >= thresholds
+            true[rows] = hit
+            one, threshold = hit.nonzero()
+            free[group[one], best[one, threshold], threshold] = False
+    return true
+
+
+def _pairs_of_groups(detections: Segments, truth: Segments) -> Iterator[tuple[Ints, Ints]]:
+    """Rows of the detections and of the ground truths of the same video and class, side by side.
+
+    Groups with similar numbers come together, as two padded arrays. Among ground truths the last of
+    the file comes first: so the official evaluator's order has it among equal overlaps.
+    """
+    width = 1 + max(detections.video.max(initial=0), truth.video.max(initial=0))
+    groups, gt_group = np.unique(truth.label * width + truth.video, return_inverse=True)
+    keys = detections.label * width + detections.video
+    group = np.searchsorted(groups, keys)
+    known = group < len(groups)
+    known[known] = groups[group[known]] == keys[known]
+    gt_rows = rows_by_group(gt_group[::-1], np.arange(len(truth))[::-1], len(groups))
+    found_rows = rows_by_group(group[known], np.flatnonzero(known), len(groups))
+    sizes = np.array([(len(gt_rows[i]), len(found_rows[i])) for i in range(len(groups))]).reshape(-1, 2)
+    buckets = np.frexp(sizes)[1]  # powers of two
+    for bucket in np.unique(buckets[sizes[:, 1] > 0], axis=0):
+        members = np.flatnonzero((buckets == bucket).all(axis=1))
+        yield _padded([found_rows[i] for i in members]), _padded([gt_rows[i] for i in members])
+
+
+def rows_by_group(group: Ints, rows: Ints, num_groups: int) -> list[Ints]:
+    """The `rows` of group 0, 1, ..., num_groups - 1, each in their order; others are left out."""
+    order = np.argsort(group, kind="stable")
+    ends = np.bincount(group, minlength=num_groups)[:num_groups].cumsum()
+    return np.split(rows[order], ends)[:-1]
+
+
+def _padded(rows: list[Ints]) -> Ints:
+    table = np.full((len(rows), max(map(len, rows))), -1)
+    for line, some in zip(table, rows, strict=True):
+        line[: len(some)] = some
+    return table
+
+
+def thumos14_average_precisions(
+    detections: Segments,
+    truth: Segments,
+    thresholds: Floats,
+    ambiguous: Segments,
+    *,
+    eleven_points: bool,
+) -> dict[int, Floats]:
+    """{class of the ground truth: AP at each tIoU threshold}, as THUMOS14's toolkits have it.
+
+    In each video the ground truths, in the order of the file, take the free detection with the largest
+    overlap strictly above the threshold, whatever its score. A detection that takes none and touches
+    an ambiguous segment of its video is dropped. `eleven_points`: the toolkit of 2014, mean precision
+    at 11 recalls, true positives first among equal scores; else that of 2015, mean precision at the
+    true positives. Videos are in the order of their indices.
+    """
+    results = {}
+    for label in np.unique(truth.label):
+        of_class = detections[detections.label == label]
+        # By video and falling score: so the toolkits put them together, and all their sorts are stable.
+        of_class = of_class[np.lexsort((-of_class.score, of_class.video))]
+        targets = truth[truth.label == label]
+        true = _taken(of_class, targets, thresholds)
+        dropped = ~true & _touches(of_class, ambiguous)[:, None]
+        results[int(label)] = np.array(
+            [
+                _toolkit_average_precision(
+                    of_class.score[~dropped[:, i]], true[~dropped[:, i], i], len(targets), eleven_points
+                )
+                for i in range(len(thresholds))
+            ]
+        )
+    return results
+
+
+def _taken(detections: Segments, truth: Segments, thresholds: Floats) -> Bools:
+    true = np.zeros((len(detections), len(thresholds)), dtype=bool)
     for video in np.unique(truth.video):
         rows = np.flatnonzero(detections.video == video)
-        gt = np.flatnonzero(truth.video == video)
-        overlap = tiou(
-            detections.start_s[rows, None], detections.end_s[rows, None], truth.start_s[gt], truth.end_s[gt]
-        )
-        for column, threshold in enumerate(thresholds):
-            free = np.ones(len(gt), dtype=bool)
-            for row in np.flatnonzero((overlap >= threshold).any(axis=1)):
-                best = int(np.argmax(np.where(free, overlap[row], -1.0)))
-                if free[best] and overlap[row, best] >= threshold:
-                    free[best] = False
-                    true[rows[row], column] = True
-    hits = true.cumsum(axis=0)
-    precision = hits / np.arange(1, len(hits) + 1)[:, None]
-    recall = hits / len(truth.video)
-    return np.array(
-        [interpolated_average_precision(precision[:, i], recall[:, i]) for i in range(len(thresholds))]
-    )
+        if not len(rows):
+            continue
+        for gt in np.flatnonzero(truth.video == video):
+            overlap = _overlap(detections[rows], truth.start_s[gt], truth.end_s[gt])
+            open_overlap = np.where(true[rows], -1, overlap[:, None])
+            best = open_overlap.argmax(axis=0)
+            hit = open_overlap[best, np.arange(len(thresholds))] > thresholds
+            true[rows[best[hit]], hit.nonzero()[0]] = True
+    return true
 
 
-def class_average_precisions(detections: Segments, truth: Segments, thresholds: Floats) -> dict[int, Floats]:
-    """AP at each threshold for every class that occurs in the ground truth."""
-    return {
-        int(label): average_precision(detections.of_class(label), truth.of_class(label), thresholds)
-        for label in np.unique(truth.label)
-    }
+def _overlap(segments: Segments, start_s: float, end_s: float) -> Floats:
+    """tIoU, where what only touches is 0, as in the toolkits."""
+    common = np.minimum(segments.end_s, end_s) - np.maximum(segments.start_s, start_s)
+    hull = np.maximum(segments.end_s, end_s) - np.minimum(segments.start_s, start_s)
+    overlap: Floats = np.where(common > 0, common / np.where(hull > 0, hull, 1), 0)
+    return overlap
+
+
+def _touches(segments: Segments, ambiguous: Segments) -> Bools:
+    touched = np.zeros(len(segments), dtype=bool)
+    for video, start_s, end_s in zip(ambiguous.video, ambiguous.start_s, ambiguous.end_s, strict=True):
+        rows = np.flatnonzero(segments.video == video)
+        touched[rows] |= _overlap(segments[rows], start_s, end_s) > 0
+    return touched
+
+
+def _toolkit_average_precision(score: Floats, true: Bools, num_positive: int, eleven_points: bool) -> float:
+    if not true.any():
+        return 0.0
+    order = np.lexsort((~true, -score)) if eleven_points else np.argsort(-score, kind="stable")
+    hits = true[order].cumsum()
+    precision = hits / np.arange(1, len(hits) + 1)
+    if not eleven_points:
+        return float(precision[true[order]].sum() / num_positive)
+    recall = hits / num_positive
+    # 0.1 * 3 is above 0.3 here as in the toolkit's 0:0.1:1.
+    return float(np.mean([precision[recall >= 0.1 * i].max(initial=0) for i in range(11)]))

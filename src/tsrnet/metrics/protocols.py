@@ -1,41 +1,83 @@
-"""Named protocols: the rule and the thresholds that a reported figure stands for."""
+"""Named protocols: what a reported figure stands for."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 
-from tsrnet.metrics.detection import Segments, class_average_precisions
+from tsrnet.metrics.detection import (
+    Floats,
+    Segments,
+    activitynet_average_precisions,
+    thumos14_average_precisions,
+)
+
+NONE = Segments.of([])
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """ActivityNet's matching rule at these tIoU thresholds."""
+    """A rule to match detections at these tIoU thresholds, on the test videos of a list.
+
+    `subset`: of the annotations, where a file has several. `test_list`: of THUMOS14's. `toolkit`: the
+    rule is that of THUMOS14's own evaluation, which knows ambiguous segments.
+    """
 
     name: str
     thresholds: tuple[float, ...]
+    subset: str
+    test_list: str | None = None
+    toolkit: Callable[..., dict[int, Floats]] | None = None
+
+    def average_precisions(
+        self, detections: Segments, truth: Segments, ambiguous: Segments = NONE
+    ) -> dict[int, Floats]:
+        """{class of the ground truth: AP at each threshold}."""
+        thresholds = np.array(self.thresholds)
+        if self.toolkit:
+            return self.toolkit(detections, truth, thresholds, ambiguous)
+        return activitynet_average_precisions(detections, truth, thresholds)
 
     def detection_figures(
-        self, detections: Segments, truth: Segments, classes: tuple[str, ...]
-    ) -> dict[str, object]:
-        """mAP per threshold, its mean over thresholds, AP per class at 0.50; fractions."""
-        thresholds = np.array(self.thresholds)
-        by_class = class_average_precisions(detections, truth, thresholds)
+        self,
+        detections: Segments,
+        truth: Segments,
+        classes: tuple[str, ...],
+        ambiguous: Segments = NONE,
+    ) -> dict[str, Any]:
+        """mAP per threshold, its mean over thresholds, AP per class and threshold; fractions."""
+        by_class = self.average_precisions(detections, truth, ambiguous)
         mean = np.mean(list(by_class.values()), axis=0)
-        half = int(np.argmin(np.abs(thresholds - 0.5)))
         return {
-            "mAP": {f"{t:.2f}": float(value) for t, value in zip(self.thresholds, mean, strict=True)},
+            "mAP": self._by_threshold(mean),
             "average_mAP": float(mean.mean()),
-            f"AP@{self.thresholds[half]:.2f}": {
-                classes[label]: float(values[half]) for label, values in by_class.items()
-            },
+            "AP": {classes[label]: self._by_threshold(values) for label, values in by_class.items()},
         }
+
+    def _by_threshold(self, values: Floats) -> dict[str, float]:
+        return {f"{t:.2f}": float(value) for t, value in zip(self.thresholds, values, strict=True)}
 
 
 _TENTHS = tuple(round(0.1 * i, 1) for i in range(1, 10))
 PROTOCOLS = {
-    "demo": Protocol("demo", _TENTHS),
-    **{name: Protocol(name, _TENTHS) for name in ("thumos14-210", "thumos14-212", "thumos14-213")},
-    "activitynet": Protocol("activitynet", tuple(round(0.5 + 0.05 * i, 2) for i in range(10))),
+    protocol.name: protocol
+    for protocol in (
+        Protocol("demo", _TENTHS, "test"),
+        Protocol("activitynet", tuple(round(0.5 + 0.05 * i, 2) for i in range(10)), "validation"),
+        *(Protocol(f"thumos14-{number}", _TENTHS, "test", number) for number in ("210", "212", "213")),
+        *(
+            Protocol(
+                f"thumos14-{year}",
+                _TENTHS,
+                "test",
+                "213",
+                partial(thumos14_average_precisions, eleven_points=year == "2014"),
+            )
+            for year in ("2015", "2014")
+        ),
+    )
 }

@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from tsrnet.metrics.detection import interpolated_average_precision
+from tsrnet.metrics.detection import (
+    Segments,
+    activitynet_average_precisions,
+    interpolated_average_precision,
+    rows_by_group,
+)
 
 Floats = npt.NDArray[np.float64]
 
@@ -27,9 +32,8 @@ def mean_average_precision(
     values = []
     for column in np.flatnonzero(positives):
         order = np.argsort(-scores[:, column], kind="stable")
-        hits = labels[order, column].cumsum()
-        precision = hits / np.arange(1, len(hits) + 1)
-        values.append(interpolated_average_precision(precision, hits / positives[column]))
+        ranked = labels[order, column, None]
+        values.append(interpolated_average_precision(ranked, int(positives[column]))[0])
     return float(np.mean(values))
 
 
@@ -47,3 +51,34 @@ def recognition_figures(
         "hit@1": share * hit_at(scores, labels, 1),
         "hit@3": share * hit_at(scores, labels, 3),
     }
+
+
+def classification_figures(
+    predictions: Segments, truth: Segments, classes: tuple[str, ...], *, ks: tuple[int, ...] = (1, 3)
+) -> dict[str, object]:
+    """ActivityNet's untrimmed classification: mAP, AP per class, hit@k and avg_hit@k over the videos.
+
+    Labels of videos are segments of which only video, class and score count. `avg_hit@k`: mean over
+    a video's labels of whether it is among the k best predictions; `hit@k`: its ceiling.
+    """
+    _, first = np.unique(np.stack([truth.video, truth.label]), axis=1, return_index=True)
+    truth = _whole(truth[np.sort(first)])
+    by_class = activitynet_average_precisions(_whole(predictions), truth, np.array([0.5]))
+    hits: dict[str, float] = {}
+    videos, video = np.unique(truth.video, return_inverse=True)
+    by_video = rows_by_group(predictions.video, np.arange(len(predictions)), int(videos.max()) + 1)
+    ranked = [predictions.label[rows[np.argsort(predictions.score[rows])[::-1]]] for rows in by_video]
+    for k in ks:
+        hit = [label in ranked[v][:k] for v, label in zip(truth.video, truth.label, strict=True)]
+        mean = np.bincount(video, hit) / np.bincount(video)
+        hits |= {f"hit@{k}": float(np.ceil(mean).mean()), f"avg_hit@{k}": float(mean.mean())}
+    return {
+        "mAP": float(np.mean(list(by_class.values()))),
+        **hits,
+        "AP": {classes[label]: float(values[0]) for label, values in by_class.items()},
+    }
+
+
+def _whole(labels: Segments) -> Segments:
+    """The same with segments [0, 1]: then a video's label is found once, as a segment is."""
+    return Segments(labels.video, labels.label, np.zeros(len(labels)), np.ones(len(labels)), labels.score)

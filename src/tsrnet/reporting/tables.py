@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from statistics import fmean
 from typing import Any
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -56,3 +59,28 @@ def print_failures(reasons: Mapping[str, str]) -> None:
     for name, reason in sorted(reasons.items()):
         table.add_row(escape(name), escape(reason))
     Console().print(table)
+
+
+def print_score(result: Mapping[str, Any], *, per_class: bool) -> None:
+    """Print what `tsrnet.score` found, in percent, after a line for each warning."""
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    for reason, count in result["warnings"].items():
+        console.print(f"warning: {count:,} {escape(reason)}", highlight=False)
+    title = (
+        f"{result['task'].capitalize()} (%): {result['protocol']}, {result['subset']}, {result['videos']:,}"
+        f" videos, {result['ground_truth_segments']:,} annotations, {result['predictions']:,} predictions"
+    )
+    if result["task"] == "detection":
+        columns = {**result["mAP"], "average": result["average_mAP"]}
+        rows = {label: (*values.values(), fmean(values.values())) for label, values in result["AP"].items()}
+    else:
+        columns = {name: value for name, value in result.items() if name == "mAP" or "hit@" in name}
+        rows = {label: (value,) for label, value in result["AP"].items()}
+    table = Table(title=title, title_justify="left", box=SIMPLE, padding=(0, 0, 0, 1))
+    for name in ("", *columns):
+        table.add_column(name, justify="right" if name else "left")
+    for label, values in rows.items() if per_class else ():
+        table.add_row(escape(label), *(f"{100 * value:.2f}"[:5] for value in values))
+    name = "mAP" if result["task"] == "detection" else "all"
+    table.add_row(name, *(f"{100 * value:.2f}"[:5] for value in columns.values()))
+    console.print(table)

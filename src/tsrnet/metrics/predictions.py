@@ -1,0 +1,211 @@
+"""Reads what others predict: ActivityNet's submission format and THUMOS14's lines of text."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tsrnet.errors import UserError
+from tsrnet.metrics.detection import Segments
+
+_PREFIX = "v_"
+Row = tuple[int, float, float, float]  # class, start, end, score
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """What predictions are scored against.
+
+    `videos`: ids by index. `ignored`: ids that a protocol leaves out on both sides, with the reason.
+    `numbers`: what a class is called in THUMOS14's text format.
+    """
+
+    classes: tuple[str, ...]
+    videos: tuple[str, ...]
+    segments: Segments
+    ambiguous: Segments
+    ignored: Mapping[str, str]
+    numbers: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """`segments` with indices of the ground truth; videos it lacks come after. `warnings`: how often."""
+
+    segments: Segments
+    warnings: Mapping[str, int]
+
+
+def read_predictions(path: Path, truth: GroundTruth, *, classify: bool, swap: bool) -> Predictions:
+    """The predictions of a .json file, or of a text file with `video start end class score` a line.
+
+    Args:
+        path: the file.
+        truth: for the indices of classes and videos.
+        classify: labels of videos are predicted, which have no segments.
+        swap: an inverted segment is turned round, as THUMOS14's toolkits do; otherwise an error.
+
+    Raises:
+        UserError: what cannot be scored, with the file, the video and what is needed.
+    """
+    labels = {label: index for index, label in enumerate(truth.classes)}
+    unknown: Counter[str] = Counter()
+    by_video: Mapping[str, Sequence[Row]]
+    if path.suffix.lower() == ".json":
+        by_video = _submission(path, labels, unknown, classify)
+    else:
+        by_video = _lines(path, labels | {truth.numbers[c]: labels[c] for c in truth.numbers}, unknown)
+    if unknown:
+        label = min(unknown)
+        nearest = get_close_matches(label, truth.classes, n=3, cutoff=0)
+        raise UserError(
+            f"{path}: got label {label!r} ({sum(unknown.values())} predictions of"
+            f" {len(unknown)} unknown labels), need one of the ground truth's {len(truth.classes)};"
+            f" nearest: {', '.join(map(repr, nearest))}"
+        )
+    warnings: Counter[str] = Counter()
+    names = _names(path, by_video, truth, warnings)
+    kept = {names[video]: rows for video, rows in by_video.items() if video in names}
+    index = {video: number for number, video in enumerate(truth.videos)}
+    for video in kept:
+        index.setdefault(video, len(index))
+    table = np.fromiter(
+        chain.from_iterable(chain.from_iterable(kept.values())), np.float64, 4 * sum(map(len, kept.values()))
+    ).reshape(-1, 4)
+    videos = np.repeat([index[v] for v in kept], [len(rows) for rows in kept.values()]).astype(np.int64)
+    segments = Segments(videos, table[:, 0].astype(np.int64), table[:, 1], table[:, 2], table[:, 3])
+    segments = _checked(path, segments, list(index), warnings, swap)
+    outside = segments.video >= len(truth.videos)
+    warnings["predictions for videos that the ground truth lacks: false positives"] = int(outside.sum())
+    if not len(segments):
+        warnings["file without predictions: every ground truth is missed"] = 1
+    return Predictions(segments, {reason: count for reason, count in warnings.items() if count})
+
+
+def _submission(
+    path: Path, labels: Mapping[str, int], unknown: Counter[str], classify: bool
+) -> dict[str, Sequence[Row]]:
+    def compact(pairs: list[tuple[str, Any]]) -> Any:
+        """A prediction as a tuple as soon as it is read: a file of 500 MB must fit."""
+        entry = dict(pairs)
+        if len(entry) < len(pairs):
+            key = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+            raise UserError(f"{path}: {key!r} is there twice in one object; join the two")
+        try:
+            label, score = entry["label"], entry["score"]
+            start_s, end_s = (0.0, 1.0) if classify else entry["segment"]
+            if not all(type(value) in (float, int) for value in (start_s, end_s, score)):
+                return entry
+            if label not in labels:
+                unknown[str(label)] += 1
+                return (-1, start_s, end_s, score)
+            return (labels[label], start_s, end_s, score)
+        except (KeyError, TypeError, ValueError):
+            return entry
+
+    try:
+        content = json.loads(path.read_bytes(), object_pairs_hook=compact)
+    except FileNotFoundError as error:
+        raise UserError(f"predictions: got {path}, there is no such file") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: is no valid JSON ({error}); write it again") from error
+    results = content.get("results") if isinstance(content, dict) else None
+    if not isinstance(results, dict):
+        raise UserError(f'{path}: lacks "results"; need {{"results": {{video id: [predictions]}}}}')
+    needed = "label and score" if classify else "label, score and segment [start, end]"
+    for video, rows in results.items():
+        if not isinstance(rows, list):
+            raise UserError(f"{path}: video {video!r}: got {rows!r:.80}, need a list of predictions")
+        for number, row in enumerate(rows):
+            if type(row) is not tuple:
+                shown = json.dumps(row)[:120]
+                raise UserError(
+                    f"{path}: video {video!r}, prediction {number + 1}: got {shown}, need {needed} as numbers"
+                )
+    return results
+
+
+def _lines(path: Path, labels: Mapping[str, int], unknown: Counter[str]) -> dict[str, list[Row]]:
+    by_video: dict[str, list[Row]] = {}
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            for number, line in enumerate(file, 1):
+                fields = line.split()
+                if not fields:
+                    continue
+                try:
+                    video, start_s, end_s, *name, score = fields
+                    row = (float(start_s), float(end_s), float(score))
+                except ValueError as error:
+                    raise UserError(
+                        f"{path}, line {number}: got {line.strip()[:99]!r}, need: video start end class score"
+                    ) from error
+                label = " ".join(name)
+                if label not in labels:
+                    unknown[label] += 1
+                by_video.setdefault(video.removesuffix(".mp4"), []).append(
+                    (labels.get(label, -1), row[0], row[1], row[2])
+                )
+    except FileNotFoundError as error:
+        raise UserError(f"predictions: got {path}, there is no such file") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: is no text ({error}); need .json or lines of text") from error
+    return by_video
+
+
+def _names(
+    path: Path, by_video: Mapping[str, Sequence[Row]], truth: GroundTruth, warnings: Counter[str]
+) -> dict[str, str]:
+    """What the ground truth calls the videos; those that it leaves out are counted, not returned."""
+    known = {*truth.videos, *truth.ignored}
+    names: dict[str, str] = {}
+    spelling: dict[str, str] = {}
+    for video, rows in by_video.items():
+        name = video
+        if video not in known and video.removeprefix(_PREFIX) in known:
+            name = video.removeprefix(_PREFIX)
+            warnings[f"videos are called {_PREFIX}<id>: read as <id>"] += 1
+        if name in spelling:
+            raise UserError(f"{path}: {spelling[name]!r} and {video!r} are the same video; join the two")
+        spelling[name] = video
+        if name in truth.ignored:
+            warnings[f"predictions left out, {name}: {truth.ignored[name]}"] += len(rows)
+        else:
+            names[video] = name
+    return names
+
+
+def _checked(
+    path: Path, segments: Segments, videos: Sequence[str], warnings: Counter[str], swap: bool
+) -> Segments:
+    """UserError for numbers that cannot be ranked or measured."""
+
+    def first(bad: Any) -> Iterator[str]:
+        for row in np.flatnonzero(bad)[:1]:
+            start_s, end_s, score = segments.start_s[row], segments.end_s[row], segments.score[row]
+            yield (
+                f"{path}: video {videos[segments.video[row]]!r}: got segment [{start_s:g}, {end_s:g}] with"
+                f" score {score:g} ({bad.sum()} such predictions)"
+            )
+
+    numbers = np.stack([segments.start_s, segments.end_s, segments.score])
+    for where in first(~np.isfinite(numbers).all(axis=0)):
+        raise UserError(f"{where}, need finite numbers")
+    inverted = np.greater(segments.start_s, segments.end_s)
+    if swap:
+        warnings["inverted segments: turned round"] = int(inverted.sum())
+        low, high = np.minimum(numbers[0], numbers[1]), np.maximum(numbers[0], numbers[1])
+        segments = Segments(segments.video, segments.label, low, high, segments.score)
+    else:
+        for where in first(inverted):
+            raise UserError(f"{where}, need start <= end")
+    warnings["segments that begin before 0 s: scored as they are"] = int((segments.start_s < 0).sum())
+    return segments

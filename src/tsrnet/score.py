@@ -1,0 +1,61 @@
+"""`python -m tsrnet.score`: scores detections or video labels that anyone's method predicts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tsrnet.command import run_command
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def score(config: DictConfig) -> None:
+    """Read both files, print a table, write the figures to `output`."""
+    import json
+    from pathlib import Path
+
+    from tsrnet.datasets.ground_truth import read_ground_truth
+    from tsrnet.errors import UserError
+    from tsrnet.files import atomic_path
+    from tsrnet.metrics.predictions import read_predictions
+    from tsrnet.metrics.protocols import PROTOCOLS
+    from tsrnet.metrics.recognition import classification_figures
+    from tsrnet.reporting.tables import print_score
+
+    for key in ("predictions", "ground_truth"):
+        if config[key] is None:
+            raise UserError(f"{key}: got nothing, need a file")
+    if config.protocol not in PROTOCOLS:
+        raise UserError(f"protocol: got {config.protocol}, need one of {', '.join(PROTOCOLS)}")
+    if config.task not in ("detection", "classification"):
+        raise UserError(f"task: got {config.task}, need detection or classification")
+    protocol, classify = PROTOCOLS[config.protocol], config.task == "classification"
+    truth = read_ground_truth(Path(config.ground_truth), protocol, config.subset)
+    predictions = read_predictions(
+        Path(config.predictions), truth, classify=classify, swap=protocol.toolkit is not None
+    )
+    if classify:
+        figures = classification_figures(predictions.segments, truth.segments, truth.classes)
+    else:
+        figures = protocol.detection_figures(
+            predictions.segments, truth.segments, truth.classes, truth.ambiguous
+        )
+    result = {
+        "protocol": protocol.name,
+        "task": config.task,
+        "subset": config.subset or protocol.subset,
+        "videos": len(truth.videos),
+        "ground_truth_segments": len(truth.segments),
+        "predictions": len(predictions.segments),
+        "warnings": predictions.warnings,
+        **figures,
+    }
+    if config.output is not None:
+        with atomic_path(Path(config.output)) as part:
+            part.write_text(json.dumps(result, indent=1))
+    print_score(result, per_class=config.per_class)
+
+
+if __name__ == "__main__":
+    run_command("score", score)
