@@ -142,7 +142,7 @@ def test_every_video_ends_as_features_or_as_a_listed_failure(
         assert lengths == SNIPPETS
     result = run(command(extracted))
     assert result.returncode == 1
-    assert f"{len(FAILURES)} of {len(SNIPPETS) + len(FAILURES)} videos failed, more than" in result.stdout
+    assert f"{len(FAILURES)} of {len(SNIPPETS) + len(FAILURES)} videos failed, more than" in result.stderr
     said = " ".join(result.stdout.replace("│", " ").split())
     for name, words in FAILURES.items():
         assert f"{name}: {words}" in said

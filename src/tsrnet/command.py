@@ -12,11 +12,18 @@ from pathlib import Path
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from tsrnet.errors import UserError
+
+FAILED = "failed.txt"
+"""In the folder of a job of a multirun: the mistake that ended it."""
+failed_jobs: list[Path] = []
+"""Of the multirun that has ended; the command then exits with 1."""
 
 
 def conf_folder() -> Path:
@@ -42,12 +49,17 @@ def run_command(config_name: str, function: Callable[[DictConfig], None]) -> Non
         except UserError as error:
             if trace:
                 raise
+            if HydraConfig.get().mode is RunMode.MULTIRUN:  # the other jobs go on
+                _say(str(error))
+                (Path(HydraConfig.get().runtime.output_dir) / FAILED).write_text(str(error))
+                return
             # Here and not below: Hydra would put a line with all overrides before ours.
-            sys.exit(_say(str(error)))
+            sys.exit(_say(str(error), error.exit_code))
 
     main = hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=config_name)(job)
     try:
         main()
+        sys.exit(1 if failed_jobs else 0)
     except (HydraException, OmegaConfBaseException, OSError) as error:
         if trace:
             raise
@@ -57,10 +69,10 @@ def run_command(config_name: str, function: Callable[[DictConfig], None]) -> Non
         sys.exit(130)
 
 
-def _say(mistake: str) -> int:
+def _say(mistake: str, exit_code: int = 2) -> int:
     """Print the line of a user's mistake; return the exit code that goes with it."""
     print(f"error: {mistake}", file=sys.stderr)
-    return 2
+    return exit_code
 
 
 def _one_line(error: Exception, config_name: str) -> str:

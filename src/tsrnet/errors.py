@@ -1,5 +1,13 @@
-"""The one exception that a user's mistake raises."""
+"""The exceptions that end a command with one line."""
 
 
 class UserError(Exception):
     """What was got, what is needed, what to do: one line that a command prints before it exits."""
+
+    exit_code = 2
+
+
+class FailedError(UserError):
+    """The command did what it could, and too much of it failed."""
+
+    exit_code = 1

@@ -12,11 +12,10 @@ if TYPE_CHECKING:
 
 def extract(config: DictConfig) -> None:
     """Write the features that are missing and list the videos that failed."""
-    import sys
     from pathlib import Path
 
     from tsrnet.datasets.simulated import SimulationSettings
-    from tsrnet.errors import UserError
+    from tsrnet.errors import FailedError, UserError
     from tsrnet.learning.feature_stage import extract_features, video_files
     from tsrnet.learning.plan import dataset_of, features_of
     from tsrnet.reporting.tables import print_failures
@@ -47,8 +46,7 @@ def extract(config: DictConfig) -> None:
         tried, failed = tried + len(there), failed | failures
     print_failures(failed)
     if len(failed) > config.max_failed * tried:
-        print(f"error: {len(failed)} of {tried} videos failed, more than max_failed={config.max_failed}")
-        sys.exit(1)
+        raise FailedError(f"{len(failed)} of {tried} videos failed, more than max_failed={config.max_failed}")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ def train(config: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
 
     # torch and all that takes seconds to import: not before --help and --cfg job have answered
-    from tsrnet.learning.experiment import prepare_data, train_network
+    from tsrnet.learning.experiment import prepare_data, test_activations, train_network
     from tsrnet.learning.plan import Plan
     from tsrnet.learning.report import report_test
 
@@ -25,7 +25,9 @@ def train(config: DictConfig) -> None:
     folder = Path(HydraConfig.get().runtime.output_dir)
     data = prepare_data(plan)
     trained = {stream: train_network(plan, data, stream) for stream in plan.streams}
-    report_test(plan, data, trained, folder, config)
+    stores = test_activations(plan, data, trained)
+    stages = [stage for result in trained.values() for stage in result.stages]
+    report_test(plan, data, stores, stages, folder, config)
 
 
 if __name__ == "__main__":

@@ -52,14 +52,13 @@ def reference_attention(logits: np.ndarray, form: str) -> np.ndarray:
 @pytest.mark.parametrize("form", FORMS)
 def test_weighted_scores_follow_eq_10(form: str, hops: int) -> None:
     logits, mask = logits_batch(hops=hops, extra=2)
-    activations = torch.from_numpy(np.random.default_rng(1).normal(size=(*mask.shape, 3)))
+    activations = torch.from_numpy(np.random.default_rng(1).normal(size=mask.shape))
     scores = weighted_scores(attention_of(logits, mask, form), activations)
     for row, length in enumerate(LENGTHS):
         a = reference_attention(logits[row, :length].numpy(), form)
         for i in range(length):
-            for c in range(3):
-                expected = a[i] * sigmoid(float(activations[row, i, c]))
-                assert float(scores[row, i, c]) == pytest.approx(float(expected), rel=1e-11)
+            expected = a[i] * sigmoid(float(activations[row, i]))
+            assert float(scores[row, i]) == pytest.approx(float(expected), rel=1e-11)
         assert (scores[row, length:] == 0).all()
 
 
@@ -121,7 +120,7 @@ def test_extra_masked_snippets_change_no_score(form: str) -> None:
         for network in networks:
             output = network(features, mask)
             attention = localization_attention(output.attention_logits, output.attention, mask, form=form)
-            streams.append(weighted_scores(attention, network.class_activations(features)))
+            streams.append(weighted_scores(attention, network.class_activations(features)[..., 1]))
         fused = fuse_streams(*streams, theta=0.4)
         assert (fused[~mask] == 0).all()
         scores.append(fused[mask])

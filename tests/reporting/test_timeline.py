@@ -22,7 +22,7 @@ def picture(path: Path, detections: list[Bar]) -> np.ndarray:
             truth=[Bar("jump", 2.0, 4.0, 1.0)],
             detections=detections,
             score=curves[0],
-            threshold=0.2,
+            thresholds=(0.2,),
             top="jump",
             attention=curves,
             activations=curves,

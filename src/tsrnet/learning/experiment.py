@@ -6,6 +6,8 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -17,6 +19,7 @@ from tsrnet.datasets.simulated import SimulatedStore, SimulationSettings, store_
 from tsrnet.datasets.sources import DrawnSettings, what_to_get
 from tsrnet.errors import UserError
 from tsrnet.features.store import FeatureSource
+from tsrnet.learning.activations import ActivationStore, activations_of
 from tsrnet.learning.feature_stage import prepare_features
 from tsrnet.learning.module import TSRModule
 from tsrnet.learning.plan import Plan
@@ -24,6 +27,7 @@ from tsrnet.learning.stages import Stage
 from tsrnet.learning.training import train_stage
 from tsrnet.losses.objective import LossSettings, TransferSettings
 from tsrnet.network.network import Network
+from tsrnet.progress import track
 
 
 @dataclass(frozen=True)
@@ -197,6 +201,11 @@ def _fit(
     if start is not None:
         carry_over(start, sorted(start_classes), network, training_set.classes)
     if not stage.finished:
+        if not plan.trains:
+            raise UserError(
+                f"{stage.folder}: the network of this run is not there, or not finished; give the run's"
+                " train command again, or the paths.stages that it had"
+            )
         module = TSRModule(
             network,
             losses=losses,
@@ -208,6 +217,25 @@ def _fit(
         train_stage(stage, module, data, plan.trainer, max_steps=max_steps)
     network.load_state_dict(stage.load())
     return network.eval()
+
+
+def load_network(plan: Plan, data: Data, stream: str, path: Path) -> Trained:
+    """The network of a file: weights.pt of a stage, or a checkpoint of its training."""
+    training_set = _datamodule(plan, data.untrimmed, data.untrimmed_store, stream, 1).training_set
+    num_features, num_classes = training_set.num_features, len(training_set.classes)
+    network = Network(plan.network, num_features=num_features, num_classes=num_classes)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = state.get("state_dict", state)
+        own = {key.removeprefix("network."): value for key, value in state.items() if "teacher." not in key}
+        network.load_state_dict(own)
+    except (OSError, RuntimeError, UnpicklingError, AttributeError, KeyError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"checkpoint: {path}: holds no weights of this network ({num_features} features,"
+            f" {num_classes} classes, model={plan.network.attention}): {reason}"
+        ) from error
+    return Trained(network.eval(), (f"sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}",))
 
 
 def carry_over(source: Network, known: Sequence[str], target: Network, classes: Sequence[str]) -> None:
@@ -264,9 +292,20 @@ def _videos(data: VideoDataModule) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def test_loaders(plan: Plan, data: Data) -> Mapping[str, Any]:
-    """Stream -> test batches, all in the order of the records."""
-    return {
-        stream: _datamodule(plan, data.untrimmed, data.untrimmed_store, stream, 1).test_dataloader()
-        for stream in plan.streams
-    }
+def test_activations(plan: Plan, data: Data, trained: Mapping[str, Trained]) -> dict[str, ActivationStore]:
+    """Stream -> what its network says of the test videos, computed once."""
+    stores = {}
+    for stream, result in trained.items():
+        module = _datamodule(plan, data.untrimmed, data.untrimmed_store, stream, 1)
+        tested = json.dumps([data.untrimmed.name, [record.id for record in data.untrimmed.test]])
+        identity = {"network": result.stages[-1], "videos": hashlib.sha256(tested.encode()).hexdigest()[:16]}
+        stage = Stage(plan.stages_root, f"activations-{stream}", identity)
+        stores[stream] = ActivationStore(stage.folder)
+        if not stores[stream].finished:
+            cuda = plan.trainer.accelerator != "cpu" and torch.cuda.is_available()
+            videos = activations_of(
+                result.network, module.test_dataloader(), device=torch.device("cuda" if cuda else "cpu")
+            )
+            what = f"testing ({stream})"
+            stores[stream].write(track(videos, total=len(data.untrimmed.test), what=what), identity)
+    return stores

@@ -3,51 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 
 from tsrnet.datasets.records import VideoRecord
 from tsrnet.learning.testing import VideoResult
-from tsrnet.metrics.detection import Segments
+from tsrnet.metrics.detection import Ints, Segments
 from tsrnet.metrics.protocols import Protocol
 from tsrnet.metrics.recognition import recognition_figures
+from tsrnet.metrics.video_results import Results, VideoResults
 from tsrnet.video.time_grid import TimeGrid
 
 
-@dataclass(frozen=True)
-class Detection:
-    """A detected instance, in seconds."""
+def submission(detections: Segments, videos: Mapping[int, str], classes: Sequence[str]) -> dict[str, object]:
+    """Detections in ActivityNet's submission format, an entry for each of `videos`, the best first.
 
-    label: str
-    start_s: float
-    end_s: float
-    score: float
-
-
-def detections_of(result: VideoResult, classes: Sequence[str], grid: TimeGrid) -> list[Detection]:
-    """The runs of a video as segments in seconds, eq. (12)."""
-    return [
-        Detection(classes[run.label], *grid.seconds((run.start, run.stop)), run.score) for run in result.runs
-    ]
-
-
-def submission(detections: dict[str, list[Detection]]) -> dict[str, object]:
-    """Detections in ActivityNet's submission format."""
+    `videos`: index -> id.
+    """
+    results: dict[str, list[dict[str, object]]] = {video: [] for video in sorted(videos.values())}
+    ranked = detections[np.argsort(-detections.score, kind="stable")]
+    columns = (
+        ranked.video,
+        ranked.label,
+        ranked.start_s.round(4),
+        ranked.end_s.round(4),
+        ranked.score.round(6),
+    )
+    for video, label, start_s, end_s, score in zip(*(column.tolist() for column in columns), strict=True):
+        results[videos[video]].append({"label": classes[label], "segment": [start_s, end_s], "score": score})
     return {
         "version": "VERSION 1.3",
-        "results": {
-            video_id: [
-                {
-                    "label": found.label,
-                    "segment": [round(found.start_s, 4), round(found.end_s, 4)],
-                    "score": round(found.score, 6),
-                }
-                for found in sorted(detections[video_id], key=lambda found: -found.score)
-            ]
-            for video_id in sorted(detections)
-        },
+        "results": results,
         "external_data": {
             "used": True,
             "details": "trimmed videos for knowledge transfer, pretrained backbone",
@@ -55,23 +43,26 @@ def submission(detections: dict[str, list[Detection]]) -> dict[str, object]:
     }
 
 
-@dataclass
 class FigureCollector:
-    """Gathers what the figures need, video by video; memory does not hold their scores."""
+    """Gathers what the figures need, video by video; memory does not hold the scores of snippets."""
 
-    records: dict[str, VideoRecord]
-    classes: tuple[str, ...]
-    detections: dict[str, list[Detection]] = field(default_factory=dict)
-    _probabilities: dict[str, list[np.ndarray]] = field(default_factory=dict)
-    _labels: list[np.ndarray] = field(default_factory=list)
-    _attention: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    def __init__(self, records: Sequence[VideoRecord], classes: tuple[str, ...]) -> None:
+        self.records, self.classes = tuple(records), classes
+        self.index = {record.id: number for number, record in enumerate(records)}
+        self._results: VideoResults | None = None
+        self._attention: dict[str, list[tuple[float, float]]] = {}
 
     def add(self, result: VideoResult, grid: TimeGrid) -> None:
-        record = self.records[result.id]
-        self.detections[result.id] = detections_of(result, self.classes, grid)
-        self._labels.append(self._row(record))
-        for stream, probabilities in result.probabilities.items():
-            self._probabilities.setdefault(stream, []).append(probabilities)
+        record = self.records[self.index[result.id]]
+        if self._results is None:
+            self._results = VideoResults(tuple(result.probabilities))
+        runs = result.runs
+        start_s, end_s = grid.seconds((runs.start, runs.stop))
+        self._results.update(
+            self.index[result.id],
+            torch.from_numpy(np.stack([runs.label, start_s, end_s, runs.score], axis=1)),
+            {stream: torch.from_numpy(values) for stream, values in result.probabilities.items()},
+        )
         for stream, attention in result.attention.items():
             inside = grid.inside([(s.start_s, s.end_s) for s in record.segments], len(attention))
             if inside.any() and not inside.all():
@@ -79,47 +70,54 @@ class FigureCollector:
                 means = (float(relative[inside].mean()), float(relative[~inside].mean()))
                 self._attention.setdefault(stream, []).append(means)
 
-    def headline(self, protocol: Protocol) -> dict[str, Any]:
-        """Figures on the full ground truth: a video without a result counts as missed."""
-        missing = [self._row(record) for record in self.records.values() if record.id not in self.detections]
-        return self._figures(protocol, self.records, np.array(missing) if missing else None)
+    def results(self) -> Results:
+        """What was found in the videos that have a result."""
+        return (self._results or VideoResults(())).results()
 
-    def available(self, protocol: Protocol) -> dict[str, Any]:
-        """Figures on the videos that have a result, and how many these are."""
-        records = {video_id: self.records[video_id] for video_id in self.detections}
-        return {"videos": len(records), **self._figures(protocol, records, None)}
+    def submission(self) -> dict[str, object]:
+        """All detections in ActivityNet's submission format."""
+        results = self.results()
+        videos = {int(video): self.records[video].id for video in results.videos}
+        return submission(results.detections, videos, self.classes)
 
-    def _row(self, record: VideoRecord) -> np.ndarray:
-        return np.array([name in record.labels for name in self.classes])
+    def figures(self, protocol: Protocol) -> dict[str, Any]:
+        """Figures on the full ground truth, where a video without a result counts as missed; below
+        "available" those of the videos that have one, and how many these are."""
+        results = self.results()
+        everything = self._figures(protocol, results, np.arange(len(self.records)))
+        there = everything
+        if len(results.videos) < len(self.records):
+            there = self._figures(protocol, results, results.videos)
+        return {**everything, "available": {"videos": len(results.videos), **there}}
 
-    def _figures(
-        self, protocol: Protocol, records: Mapping[str, VideoRecord], missing: np.ndarray | None
-    ) -> dict[str, Any]:
+    def _figures(self, protocol: Protocol, results: Results, videos: Ints) -> dict[str, Any]:
         """recognition: stream or "fusion" -> accuracy, mAP, hit@k; detection: those of the protocol."""
-        labels = np.stack(self._labels)
+        records = [self.records[video] for video in videos]
+        labels = np.array([[name in record.labels for name in self.classes] for record in records])
+        has = np.isin(videos, results.videos)
+        missing = None if has.all() else labels[~has]
         recognition = {
-            stream: recognition_figures(np.stack(rows).astype(np.float64), labels, missing=missing)
-            for stream, rows in self._probabilities.items()
+            stream: recognition_figures(scores, labels[has], missing=missing)
+            for stream, scores in results.probabilities.items()
         }
-        number = {video_id: index for index, video_id in enumerate(records)}
         label = {name: index for index, name in enumerate(self.classes)}
-        found = Segments.of(
-            [
-                (number[video_id], label[d.label], d.start_s, d.end_s, d.score)
-                for video_id, detections in self.detections.items()
-                for d in detections
-            ]
-        )
         truth = Segments.of(
             [
-                (number[record.id], label[s.label], s.start_s, s.end_s, 0.0)
-                for record in records.values()
+                (video, label[s.label], s.start_s, s.end_s, 0.0)
+                for video, record in zip(videos, records, strict=True)
                 for s in record.segments
+            ]
+        )
+        ambiguous = Segments.of(
+            [
+                (video, -1, s.start_s, s.end_s, 0.0)
+                for video, record in zip(videos, records, strict=True)
+                for s in record.ambiguous
             ]
         )
         return {
             "recognition": recognition,
-            "detection": protocol.detection_figures(found, truth, self.classes),
+            "detection": protocol.detection_figures(results.detections, truth, self.classes, ambiguous),
         }
 
     def attention(self) -> dict[str, dict[str, float]]:

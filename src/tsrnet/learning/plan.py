@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from tsrnet.errors import UserError
 from tsrnet.learning.feature_stage import FeaturePlan, FeatureSettings
 from tsrnet.learning.module import OptimizerSettings
 from tsrnet.learning.training import TrainerSettings
-from tsrnet.localization.segments import LocalizationSettings
+from tsrnet.localization.settings import LocalizationSettings
 from tsrnet.losses.objective import LossSettings, TransferSettings
 from tsrnet.metrics.protocols import PROTOCOLS, Protocol
 from tsrnet.network.network import NetworkSettings
@@ -47,6 +47,7 @@ class Plan:
     num_timelines: int
     features_root: Path
     stages_root: Path
+    trains: bool = True  # False: a network that is not there is a mistake
 
     @classmethod
     def from_config(cls, config: DictConfig) -> Plan:
@@ -74,6 +75,13 @@ class Plan:
             features_root=Path(config.paths.features),
             stages_root=Path(config.paths.stages),
         )
+
+    def with_streams(self, streams: tuple[str, ...]) -> Plan:
+        """The same for these streams, as the plan of two runs of one stream each."""
+        features = self.features
+        if isinstance(features, FeaturePlan):
+            features = replace(features, streams=streams)
+        return replace(self, streams=streams, features=features)
 
 
 def streams_of(config: DictConfig) -> tuple[str, ...]:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from omegaconf import DictConfig, OmegaConf
 
 from tsrnet.datasets.records import VideoRecord
 from tsrnet.datasets.simulated import SimulationSettings
 from tsrnet.files import atomic_path
-from tsrnet.learning.experiment import Data, Trained, test_loaders
-from tsrnet.learning.figures import FigureCollector, submission
+from tsrnet.learning.activations import ActivationStore
+from tsrnet.learning.experiment import Data
+from tsrnet.learning.figures import FigureCollector
 from tsrnet.learning.plan import Plan
-from tsrnet.learning.testing import VideoResult, run_test
+from tsrnet.learning.testing import VideoResult, localize_videos
 from tsrnet.progress import track
 from tsrnet.reporting.tables import print_metrics
 from tsrnet.reporting.timeline import Bar, Curve, Timeline, draw_timeline
@@ -30,38 +30,44 @@ _THUMBNAIL_SIZE = 160
 
 
 def report_test(
-    plan: Plan, data: Data, trained: Mapping[str, Trained], folder: Path, config: DictConfig
+    plan: Plan,
+    data: Data,
+    stores: Mapping[str, ActivationStore],
+    stages: Sequence[str],
+    folder: Path,
+    config: DictConfig,
 ) -> None:
-    """Run the networks over the test videos and write what a run folder holds."""
+    """Localise in the test videos and write what a run folder holds; `stages` made the networks."""
     records = dict(data.ground_truth)
-    figures = FigureCollector(records, data.untrimmed.classes)
-    networks = {stream: result.network for stream, result in trained.items()}
-    cuda = plan.trainer.accelerator != "cpu" and torch.cuda.is_available()
-    device = torch.device("cuda" if cuda else "cpu")
-    results = run_test(networks, test_loaders(plan, data), plan.localization, device=device)
+    figures = FigureCollector(tuple(records.values()), data.untrimmed.classes)
+
+    def grid_of(video_id: str, num_snippets: int) -> TimeGrid:
+        return data.untrimmed_store.time_grid(num_snippets, records[video_id].duration_s)
+
+    results = localize_videos(
+        stores, plan.localization, rate_hz=lambda video_id, length: grid_of(video_id, length).rate_hz
+    )
     tested = [record.id for record in data.untrimmed.test]
     drawn = set(tested[: plan.num_timelines])
-    for result in track(results, total=len(tested), what="testing"):
-        record = records[result.id]
-        some = next(iter(result.attention.values()))
-        grid = data.untrimmed_store.time_grid(len(some), record.duration_s)
+    for result in track(results, total=len(tested), what="localising"):
+        grid = grid_of(result.id, len(result.score))
         figures.add(result, grid)
         if result.id in drawn:
             with atomic_path(folder / "timelines" / f"{result.id}.png") as part:
-                draw_timeline(_timeline(result, record, figures, grid, data, plan), part)
+                draw_timeline(_timeline(result, records[result.id], grid, data, plan), part)
+    found = figures.figures(plan.protocol)
     metrics = {
         "simulated": isinstance(plan.features, SimulationSettings),
         "protocol": plan.protocol.name,
         "videos": len(records),
-        "missing": len(records) - len(figures.detections),
-        **figures.headline(plan.protocol),
-        "available": figures.available(plan.protocol),
+        "missing": len(records) - found["available"]["videos"],
+        **found,
         "attention": figures.attention(),
         "seed": plan.seed,
-        "stages": [stage for result in trained.values() for stage in result.stages],
+        "stages": list(stages),
     }
     with atomic_path(folder / "detections.json") as part:
-        part.write_text(json.dumps(submission(figures.detections), indent=1))
+        part.write_text(json.dumps(figures.submission()))
     with atomic_path(folder / "config.yaml") as part:
         part.write_text(OmegaConf.to_yaml(config, resolve=True))
     with atomic_path(folder / "metrics.json") as part:
@@ -82,12 +88,9 @@ def _strip(path: Path, duration_s: float) -> list[Image]:
     ]
 
 
-def _timeline(
-    result: VideoResult, record: VideoRecord, figures: FigureCollector, grid: TimeGrid, data: Data, plan: Plan
-) -> Timeline:
+def _timeline(result: VideoResult, record: VideoRecord, grid: TimeGrid, data: Data, plan: Plan) -> Timeline:
     classes = data.untrimmed.classes
-    top = int(np.argmax(list(result.probabilities.values())[-1]))
-    length = len(result.scores)
+    top, length = result.top, len(result.score)
     middles_s = (np.arange(length) + 0.5) / grid.rate_hz
     simulated = isinstance(plan.features, SimulationSettings)
     duration_s = record.duration_s or length / grid.rate_hz
@@ -98,13 +101,17 @@ def _timeline(
         strip=[] if simulated else _strip(data.untrimmed.path(record.id), duration_s),
         classes=classes,
         truth=[Bar(s.label, s.start_s, s.end_s, 1.0) for s in record.segments],
-        detections=[Bar(d.label, d.start_s, d.end_s, d.score) for d in figures.detections[record.id]],
-        score=Curve("fused score" if len(plan.streams) > 1 else "score", middles_s, result.scores[:, top]),
-        threshold=plan.localization.threshold,
+        detections=[
+            Bar(classes[label], *grid.seconds((start, stop)), score)
+            for label, start, stop, score in zip(
+                *(c.tolist() for c in vars(result.runs).values()), strict=True
+            )
+        ],
+        score=Curve("fused score" if len(plan.streams) > 1 else "score", middles_s, result.score),
+        thresholds=plan.localization.thresholds,
         top=classes[top],
         attention=[Curve(name, middles_s, value * length) for name, value in result.attention.items()],
         activations=[
-            Curve(name, middles_s, 1 / (1 + np.exp(-value[:, top])))
-            for name, value in result.activations.items()
+            Curve(name, middles_s, 1 / (1 + np.exp(-value))) for name, value in result.activations.items()
         ],
     )

@@ -1,78 +1,52 @@
-"""Runs trained networks over the test videos: recognition, detections, what a timeline shows."""
+"""From the activations of the streams to what is reported of each test video."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
-from tsrnet.datasets.batch import Sample, VideoBatch
+from tsrnet.errors import UserError
+from tsrnet.learning.activations import ActivationBatch, ActivationStore
 from tsrnet.localization.scores import fuse_streams, localization_attention, weighted_scores
-from tsrnet.localization.segments import LocalizationSettings, find_runs, localized_classes
-from tsrnet.network.network import Network
+from tsrnet.localization.segments import Runs, localize, localized_classes
+from tsrnet.localization.settings import LocalizationSettings
 
 Floats = npt.NDArray[np.float32]
+_BATCH_ELEMENTS = 16_000_000
+"""Snippets x classes of a batch, padded: 64 MB."""
 
 
 @dataclass(frozen=True)
-class StreamScores:
-    """One stream's view of a batch of videos.
+class DetectedRuns:
+    """Detections on the snippet grid, (r,) each: class index, snippets [start, stop), score."""
 
-    `probabilities` (batch, classes), `attention` (batch, time) mean over hops of a_i of eq. (1),
-    `activations` (batch, time, classes) v_c^T x_i, `scores` w_i^c of eq. (10).
-    """
-
-    probabilities: Tensor
-    attention: Tensor
-    activations: Tensor
-    scores: Tensor
-
-
-@dataclass(frozen=True)
-class DetectedRun:
-    """A detection on the snippet grid: class index, snippets [start, stop), score in [0, 1]."""
-
-    label: int
-    start: int
-    stop: int
-    score: float
+    label: npt.NDArray[np.int64]
+    start: npt.NDArray[np.int64]
+    stop: npt.NDArray[np.int64]
+    score: Floats
 
 
 @dataclass(frozen=True)
 class VideoResult:
     """All that is reported of one video.
 
-    `probabilities`: stream or "fusion" -> (classes,), the fusion last. `attention`: stream ->
-    (time,). `activations`: stream -> (time, classes). `scores` (time, classes), fused, eq. (11).
+    `probabilities`: stream or "fusion" -> (classes,), the fusion last. `attention`: stream -> (time,),
+    mean over hops of a_i of eq. (1). Of the `top` class: `activations`, stream -> (time,), and the
+    fused `score` (time,) of eq. (11).
     """
 
     id: str
     probabilities: Mapping[str, Floats]
     attention: Mapping[str, Floats]
+    top: int
     activations: Mapping[str, Floats]
-    scores: Floats
-    runs: tuple[DetectedRun, ...]
-
-
-@torch.inference_mode()
-def stream_scores(network: Network, batch: VideoBatch, settings: LocalizationSettings) -> StreamScores:
-    """What one stream says of a batch; the network must be in eval mode."""
-    output = network(batch.features, batch.mask)
-    activations = network.class_activations(batch.features)
-    attention = localization_attention(
-        output.attention_logits, output.attention, batch.mask, form=settings.attention
-    )
-    return StreamScores(
-        probabilities=output.logits.softmax(dim=1),
-        attention=output.attention.mean(dim=-1),
-        activations=activations,
-        scores=weighted_scores(attention, activations),
-    )
+    score: Floats
+    runs: DetectedRuns
 
 
 def fuse_probabilities(streams: Sequence[Tensor]) -> Tensor:
@@ -80,53 +54,103 @@ def fuse_probabilities(streams: Sequence[Tensor]) -> Tensor:
     return torch.stack(list(streams)).sum(dim=0).softmax(dim=1) if len(streams) > 1 else streams[0]
 
 
-def run_test(
-    networks: Mapping[str, Network],
-    loaders: Mapping[str, DataLoader[Sample]],
+def localize_videos(
+    stores: Mapping[str, ActivationStore],
     settings: LocalizationSettings,
     *,
-    device: torch.device,
+    rate_hz: Callable[[str, int], float],
 ) -> Iterator[VideoResult]:
-    """Results of the test videos, one after the other; streams are read side by side.
+    """Results of the videos, one after the other.
 
     Args:
-        networks, loaders: stream -> trained network, test batches in the same order.
+        stores: stream -> activations, of the same videos in the same order.
         settings: constants of the localisation.
-        device: where to compute.
+        rate_hz: snippets a second of a video, by its id and number of snippets.
     """
-    for network in networks.values():
-        network.eval().to(device)
-    for batches in zip(*loaders.values(), strict=True):
-        by_stream = {stream: batch.to(device) for stream, batch in zip(loaders, batches, strict=True)}
-        results = {
-            stream: stream_scores(networks[stream], batch, settings) for stream, batch in by_stream.items()
-        }
-        batch = next(iter(by_stream.values()))
-        yield from _results(batch, results, settings)
+    some = next(iter(stores.values()))
+    if any((store.ids, store.lengths) != (some.ids, some.lengths) for store in stores.values()):
+        raise UserError(
+            f"{' and '.join(stores)}: their test videos or lengths differ; extract the features of both anew"
+        )
+    width = len(next(some.batches([[0]])).probabilities[0]) if some.ids else 1
+    groups = _groups(some.lengths, _BATCH_ELEMENTS // width)
+    for batches in zip(*(store.batches(groups) for store in stores.values()), strict=True):
+        yield from _results(dict(zip(stores, batches, strict=True)), settings, rate_hz)
+
+
+def _groups(lengths: Sequence[int], size: int) -> list[list[int]]:
+    """Positions in order, together as long as number x longest stays below `size`."""
+    groups: list[list[int]] = [[]]
+    longest = 0
+    for position, length in enumerate(lengths):
+        longest = max(longest, length)
+        if groups[-1] and (len(groups[-1]) + 1) * longest > size:
+            groups.append([])
+            longest = length
+        groups[-1].append(position)
+    return [group for group in groups if group]
 
 
 def _results(
-    batch: VideoBatch, streams: Mapping[str, StreamScores], settings: LocalizationSettings
+    streams: Mapping[str, ActivationBatch],
+    settings: LocalizationSettings,
+    rate_hz: Callable[[str, int], float],
 ) -> Iterator[VideoResult]:
     each = list(streams.values())
-    probability = torch.stack([scores.probabilities for scores in each]).mean(dim=0)
-    if {"rgb", "flow"} <= streams.keys():
-        fused = fuse_streams(streams["rgb"].scores, streams["flow"].scores, theta=settings.theta)
-    else:
-        fused = each[0].scores
-    classes = localized_classes(probability, min_probability=settings.min_probability)
-    runs = find_runs(fused, batch.mask, classes, threshold=settings.threshold)
-    probabilities = {name: scores.probabilities for name, scores in streams.items()}
+    batch = each[0]
+    probabilities = {name: one.probabilities for name, one in streams.items()}
+    mean = torch.stack(list(probabilities.values())).mean(dim=0)
     if len(each) > 1:
-        probabilities["fusion"] = fuse_probabilities([s.probabilities for s in each])
-    rows = list(zip(*(column.tolist() for column in vars(runs).values()), strict=True))
+        probabilities["fusion"] = fuse_probabilities([one.probabilities for one in each])
+    top = list(probabilities.values())[-1].argmax(dim=1)
+    classes = localized_classes(mean, min_probability=settings.min_probability)
+    video, label = classes.nonzero(as_tuple=True)
+    lengths = batch.mask.sum(dim=1).tolist()
+    rates = torch.tensor([rate_hz(name, n) for name, n in zip(batch.ids, lengths, strict=True)])
+    attention = {
+        name: localization_attention(one.logits, one.weights, batch.mask, form=settings.attention)
+        for name, one in streams.items()
+    }
+    scores = _fused(streams, attention, video, label, settings.theta)
+    runs = localize(scores, batch.mask[video], settings, rate_hz=rates[video])
+    found = _by_video(runs, video, label, len(batch.ids))
+    rows = torch.arange(len(batch.ids))
+    top_scores = _fused(streams, attention, rows, top, settings.theta)
     for row, video_id in enumerate(batch.ids):
-        length = int(batch.mask[row].sum())
+        length = lengths[row]
         yield VideoResult(
             id=video_id,
-            probabilities={name: value[row].cpu().numpy() for name, value in probabilities.items()},
-            attention={name: s.attention[row, :length].cpu().numpy() for name, s in streams.items()},
-            activations={name: s.activations[row, :length].cpu().numpy() for name, s in streams.items()},
-            scores=fused[row, :length].cpu().numpy(),
-            runs=tuple(DetectedRun(*run) for video, *run in rows if video == row),
+            probabilities={name: value[row].numpy() for name, value in probabilities.items()},
+            attention={name: s.weights[row, :length].mean(dim=-1).numpy() for name, s in streams.items()},
+            top=int(top[row]),
+            activations={
+                name: s.activations[row, :length, top[row]].float().numpy() for name, s in streams.items()
+            },
+            score=top_scores[row, :length].numpy(),
+            runs=found[row],
         )
+
+
+def _fused(
+    streams: Mapping[str, ActivationBatch],
+    attention: Mapping[str, Tensor],
+    video: Tensor,
+    label: Tensor,
+    theta: float,
+) -> Tensor:
+    """(rows, time) scores of eq. (11) of pairs of a video and a class; of one stream those of (10)."""
+    scores = {
+        name: weighted_scores(attention[name][video], one.activations[video, :, label].float())
+        for name, one in streams.items()
+    }
+    if {"rgb", "flow"} <= scores.keys():
+        return fuse_streams(scores["rgb"], scores["flow"], theta=theta)
+    return next(iter(scores.values()))
+
+
+def _by_video(runs: Runs, video: Tensor, label: Tensor, num_videos: int) -> list[DetectedRuns]:
+    """Rows are in order of their videos, so runs are too."""
+    ends = torch.bincount(video[runs.row], minlength=num_videos).cumsum(0).tolist()
+    columns = [column.numpy() for column in (label[runs.row], runs.start, runs.stop, runs.score)]
+    split = [np.split(column, ends[:-1]) for column in columns]
+    return [DetectedRuns(*some) for some in zip(*split, strict=True)]

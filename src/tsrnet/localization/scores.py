@@ -40,8 +40,8 @@ def localization_attention(logits: Tensor, weights: Tensor, mask: Tensor, *, for
 
 
 def weighted_scores(attention: Tensor, activations: Tensor) -> Tensor:
-    """w_i^c = a_i sigmoid(v_c^T x_i), eq. (10): (batch, time), (batch, time, classes) -> the latter."""
-    return attention.unsqueeze(-1) * activations.sigmoid()
+    """w_i^c = a_i sigmoid(v_c^T x_i), eq. (10), for (rows, time) each; a row is a class of a video."""
+    return attention * activations.sigmoid()
 
 
 def fuse_streams(rgb: Tensor, flow: Tensor, *, theta: float) -> Tensor:

@@ -1,4 +1,7 @@
-"""From scores of snippets to segments: threshold, runs, score of a run."""
+"""From scores of snippets to segments, for many videos and classes at once.
+
+A row is one class of one video. Times are snippets here; eq. (12) makes seconds of them later.
+"""
 
 from __future__ import annotations
 
@@ -6,39 +9,22 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torchvision.ops import batched_nms
 
-
-@dataclass(frozen=True)
-class LocalizationSettings:
-    """Constants of the localisation: θ of eq. (11), the paper's threshold, D5's and D9's choices."""
-
-    theta: float = 0.5
-    threshold: float = 0.2
-    attention: str = "standardized"
-    min_probability: float = 0.1
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.theta <= 1:
-            raise ValueError(f"localization.theta: got {self.theta}, need a number in [0, 1]")
-        if not 0 < self.threshold < 1:
-            raise ValueError(f"localization.threshold: got {self.threshold}, need a number in (0, 1)")
-        if self.attention not in ("standardized", "max", "raw"):
-            raise ValueError(f"localization.attention: got {self.attention}, need standardized, max or raw")
-        if not 0 <= self.min_probability <= 1:
-            raise ValueError(
-                f"localization.min_probability: got {self.min_probability}, need a number in [0, 1]"
-            )
+from tsrnet.localization.settings import LocalizationSettings
 
 
 @dataclass(frozen=True)
 class Runs:
-    """Runs of snippets, all (r,): row of the batch, class, first snippet, one past the last, score."""
+    """Runs of snippets, all (r,): row of the scores, first snippet, one past the last, score."""
 
-    video: Tensor
-    label: Tensor
+    row: Tensor
     start: Tensor
     stop: Tensor
     score: Tensor
+
+    def __getitem__(self, kept: Tensor) -> Runs:
+        return Runs(self.row[kept], self.start[kept], self.stop[kept], self.score[kept])
 
 
 def localized_classes(probabilities: Tensor, *, min_probability: float) -> Tensor:
@@ -48,22 +34,71 @@ def localized_classes(probabilities: Tensor, *, min_probability: float) -> Tenso
     return top | (probabilities >= min_probability)
 
 
-def find_runs(scores: Tensor, mask: Tensor, classes: Tensor, *, threshold: float) -> Runs:
-    """Maximal runs of snippets above the threshold; the score of a run is its mean.
+def localize(scores: Tensor, mask: Tensor, settings: LocalizationSettings, *, rate_hz: Tensor) -> Runs:
+    """Segments of every row, ordered by row, then by start.
 
     Args:
-        scores: (batch, time, classes) fused scores of eq. (11).
-        mask: (batch, time) bool.
-        classes: (batch, classes) bool, which to localise.
-        threshold: a snippet passes when its score is above it.
+        scores: (rows, time) fused scores of eq. (11).
+        mask: (rows, time) bool, real snippets, which come first.
+        settings: the constants.
+        rate_hz: (rows,) snippets a second.
     """
-    passed = (scores > threshold) & mask.unsqueeze(-1) & classes.unsqueeze(1)
-    passed = passed.transpose(1, 2)  # (batch, classes, time): runs come out ordered by video, class, time
-    edge = passed.new_zeros(*passed.shape[:2], 1)
-    change = torch.diff(torch.cat([edge, passed, edge], dim=2).to(torch.int8), dim=2)
-    video, label, start = (change == 1).nonzero(as_tuple=True)
-    stop = (change == -1).nonzero(as_tuple=True)[2]
+    found = []
+    for threshold in settings.thresholds:
+        row, start, stop = find_runs(scores, mask, threshold=threshold)
+        row, start, stop = fill_gaps(row, start, stop, max_gap=settings.max_gap_s * rate_hz)
+        found.append(Runs(row, start, stop, score_runs(scores, mask, row, start, stop, form=settings.score)))
+    columns = zip(*(vars(runs).values() for runs in found), strict=True)
+    runs = Runs(*(torch.cat(column) for column in columns))
+    runs = runs[runs.stop - runs.start >= settings.min_duration_s * rate_hz[runs.row]]
+    if settings.nms is not None:
+        runs = suppress(runs, tiou=settings.nms)
+    return runs[torch.argsort(runs.row * (scores.shape[1] + 1) + runs.start, stable=True)]
+
+
+def find_runs(scores: Tensor, mask: Tensor, *, threshold: float) -> tuple[Tensor, Tensor, Tensor]:
+    """(row, start, stop) of the maximal runs of snippets above the threshold, by row and start."""
+    passed = (scores > threshold) & mask
+    edge = passed.new_zeros(len(passed), 1)
+    change = torch.diff(torch.cat([edge, passed, edge], dim=1).to(torch.int8), dim=1)
+    row, start = (change == 1).nonzero(as_tuple=True)
+    return row, start, (change == -1).nonzero(as_tuple=True)[1]
+
+
+def fill_gaps(row: Tensor, start: Tensor, stop: Tensor, *, max_gap: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Join runs of a row between which lie at most max_gap[row] snippets."""
+    if not len(row):
+        return row, start, stop
+    near = (row[1:] == row[:-1]) & (start[1:] - stop[:-1] <= max_gap[row[1:]])
+    first = torch.cat([near.new_ones(1), ~near])
+    last = torch.cat([~near, near.new_ones(1)])
+    return row[first], start[first], stop[last]
+
+
+def score_runs(
+    scores: Tensor, mask: Tensor, row: Tensor, start: Tensor, stop: Tensor, *, form: str
+) -> Tensor:
+    """(r,) scores of runs; `form` as in LocalizationSettings."""
+    if form == "max":
+        lengths = stop - start
+        run = torch.repeat_interleave(torch.arange(len(row), device=row.device), lengths)
+        within = torch.arange(len(run), device=row.device) - (lengths.cumsum(0) - lengths)[run]
+        inside = scores[row[run], start[run] + within]
+        return scores.new_zeros(len(row)).scatter_reduce(0, run, inside, "amax", include_self=False)
     # float64: the difference of two sums over a long video must not show in the mean of a short run.
-    sums = torch.nn.functional.pad(scores.transpose(1, 2).double().cumsum(dim=2), (1, 0))
-    mean = (sums[video, label, stop] - sums[video, label, start]) / (stop - start)
-    return Runs(video, label, start, stop, mean.to(scores.dtype))
+    sums = torch.nn.functional.pad(scores.where(mask, 0.0).double().cumsum(dim=1), (1, 0))
+    inside = sums[row, stop] - sums[row, start]
+    mean = inside / (stop - start)
+    if form == "mean":
+        return mean.to(scores.dtype)
+    margin = ((stop - start + 3) // 4).clamp_min(1)
+    before, after = (start - margin).clamp_min(0), torch.minimum(stop + margin, mask.sum(dim=1)[row])
+    outside = sums[row, after] - sums[row, before] - inside
+    around = (after - before) - (stop - start)
+    return (mean - outside / around.clamp_min(1)).to(scores.dtype)
+
+
+def suppress(runs: Runs, *, tiou: float) -> Runs:
+    """Of two runs of a row that overlap by more than `tiou`, only the one with the higher score."""
+    boxes = torch.stack([runs.start, runs.row * 0, runs.stop, runs.row * 0 + 1], dim=1)
+    return runs[batched_nms(boxes.double(), runs.score.double(), runs.row, tiou)]

@@ -17,6 +17,10 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 
+_AT_ONCE = 50_000
+"""Detections whose overlaps are computed at a time: bounds the memory."""
+
+
 @dataclass(frozen=True)
 class Segments:
     """Segments as columns: index of the video and of the class, start and end in seconds, score.
@@ -87,7 +91,7 @@ def interpolated_average_precision(true: Bools, num_positive: int) -> Floats:
 def _matches(detections: Segments, truth: Segments, thresholds: Floats) -> Bools:
     """(n, thresholds) whether each detection, given in order of falling score, takes a ground truth."""
     true = np.zeros((len(detections), len(thresholds)), dtype=bool)
-    for found, gt in _pairs_of_groups(detections, truth):
+    for found, gt in _pairs_of_groups(detections, truth, thresholds.min()):
         # found (groups, rounds): rows of detections, gt (groups, size): rows of the truth; -1 is none.
         free = np.repeat((gt >= 0)[:, :, None], len(thresholds), axis=2)
         start_s, end_s = truth.start_s[gt], truth.end_s[gt]
@@ -98,8 +102,6 @@ def _matches(detections: Segments, truth: Segments, thresholds: Floats) -> Bools
                 detections.start_s[rows, None], detections.end_s[rows, None], start_s[group], end_s[group]
             )
             overlap[gt[group] < 0] = -1
-            near = (overlap >= thresholds.min()).any(axis=1)
-            rows, group, overlap = rows[near], group[near], overlap[near]
             open_overlap = np.where(free[group], overlap[:, :, None], -1)
             best = open_overlap.argmax(axis=1)
             hit = np.take_along_axis(open_overlap, best[:, None], axis=1)[:, 0] >= thresholds
@@ -109,11 +111,12 @@ def _matches(detections: Segments, truth: Segments, thresholds: Floats) -> Bools
     return true
 
 
-def _pairs_of_groups(detections: Segments, truth: Segments) -> Iterator[tuple[Ints, Ints]]:
+def _pairs_of_groups(detections: Segments, truth: Segments, lowest: float) -> Iterator[tuple[Ints, Ints]]:
     """Rows of the detections and of the ground truths of the same video and class, side by side.
 
-    Groups with similar numbers come together, as two padded arrays. Among ground truths the last of
-    the file comes first: so the official evaluator's order has it among equal overlaps.
+    Only detections that overlap some ground truth by at least `lowest`: the others take none. Groups
+    with similar numbers come together, as two padded arrays. Among ground truths the last of the file
+    comes first: so the official evaluator's order has it among equal overlaps.
     """
     width = 1 + max(detections.video.max(initial=0), truth.video.max(initial=0))
     groups, gt_group = np.unique(truth.label * width + truth.video, return_inverse=True)
@@ -122,12 +125,31 @@ def _pairs_of_groups(detections: Segments, truth: Segments) -> Iterator[tuple[In
     known = group < len(groups)
     known[known] = groups[group[known]] == keys[known]
     gt_rows = rows_by_group(gt_group[::-1], np.arange(len(truth))[::-1], len(groups))
-    found_rows = rows_by_group(group[known], np.flatnonzero(known), len(groups))
+    rows, group = np.flatnonzero(known), group[known]
+    near = _near(detections[rows], group, truth, gt_rows, lowest)
+    found_rows = rows_by_group(group[near], rows[near], len(groups))
     sizes = np.array([(len(gt_rows[i]), len(found_rows[i])) for i in range(len(groups))]).reshape(-1, 2)
     buckets = np.frexp(sizes)[1]  # powers of two
     for bucket in np.unique(buckets[sizes[:, 1] > 0], axis=0):
         members = np.flatnonzero((buckets == bucket).all(axis=1))
         yield _padded([found_rows[i] for i in members]), _padded([gt_rows[i] for i in members])
+
+
+def _near(detections: Segments, group: Ints, truth: Segments, gt_rows: list[Ints], lowest: float) -> Bools:
+    """Which detections overlap some ground truth of their group by at least `lowest`."""
+    near = np.zeros(len(detections), dtype=bool)
+    flat = np.concatenate([*gt_rows, np.empty(0, np.int64)])
+    sizes = np.array([len(rows) for rows in gt_rows], dtype=np.int64)
+    begins = sizes.cumsum() - sizes
+    for start in range(0, len(detections), _AT_ONCE):
+        some = detections[np.arange(start, min(start + _AT_ONCE, len(detections)))]
+        count = sizes[group[start : start + _AT_ONCE]]
+        found = np.repeat(np.arange(len(some)), count)
+        within = np.arange(len(found)) - np.repeat(count.cumsum() - count, count)
+        gt = flat[begins[group[start + found]] + within]
+        overlap = tiou(some.start_s[found], some.end_s[found], truth.start_s[gt], truth.end_s[gt])
+        near[start + found[overlap >= lowest]] = True
+    return near
 
 
 def rows_by_group(group: Ints, rows: Ints, num_groups: int) -> list[Ints]:

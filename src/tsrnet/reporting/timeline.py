@@ -48,7 +48,7 @@ class Timeline:
     truth: Sequence[Bar]
     detections: Sequence[Bar]
     score: Curve
-    threshold: float
+    thresholds: tuple[float, ...]
     top: str
     attention: Sequence[Curve]
     activations: Sequence[Curve]
@@ -73,7 +73,8 @@ def draw_timeline(timeline: Timeline, path: Path) -> None:
         _bars(axis, bars, labels, timeline.classes)
         axis.set_title(name, fontsize=9, loc="left", pad=2)
     _curves(axes[3], [timeline.score], f"{timeline.score.name} of {timeline.top}", {})
-    axes[3].axhline(timeline.threshold, color="black", linewidth=0.8, linestyle="--")
+    for threshold in timeline.thresholds:
+        axes[3].axhline(threshold, color="black", linewidth=0.8, linestyle="--")
     _curves(axes[4], timeline.activations, f"class activation of {timeline.top} (sigmoid)", STREAM_COLOURS)
     _curves(axes[5], timeline.attention, "attention a x n (1: like the mean)", STREAM_COLOURS)
     for axis in axes[3:5]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,10 +34,10 @@ class TimeGrid:
         """Snippets of a video of `num_frames` frames at 30 Hz; at least 1, a rest is left out."""
         return max(1, int(num_frames * self.rate_hz / FRAME_RATE_HZ))
 
-    def seconds(self, run: tuple[int, int]) -> tuple[float, float]:
+    def seconds(self, run: tuple[Any, Any]) -> tuple[Any, Any]:
         """(t_start, t_end) in seconds of the snippets ind_start, ..., ind_end - 1; eq. (12).
 
-        F of eq. (12) is the rate of the indices: the snippet rate here.
+        Numbers, or arrays of many runs. F of eq. (12) is the rate of the indices: the snippet rate here.
         """
         start, end = run
         return start / self.rate_hz, end / self.rate_hz

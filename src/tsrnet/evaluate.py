@@ -1,0 +1,30 @@
+"""`python -m tsrnet.evaluate`: recognition and detection of networks that are trained."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tsrnet.command import run_command
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def evaluate(config: DictConfig) -> None:
+    """Find the networks and what they say of the test videos, localise, write a run folder."""
+    from pathlib import Path
+
+    from hydra.core.hydra_config import HydraConfig
+
+    from tsrnet.learning.finished import finished_runs
+    from tsrnet.learning.plan import Plan
+    from tsrnet.learning.report import report_test
+
+    base, tested = finished_runs(config, HydraConfig.get().overrides.task)
+    plan = Plan.from_config(base)
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    report_test(plan, tested.data, tested.stores, tested.stages, folder, base)
+
+
+if __name__ == "__main__":
+    run_command("evaluate", evaluate)

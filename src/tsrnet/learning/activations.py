@@ -1,0 +1,155 @@
+"""What a network says of each snippet of the test videos, kept so that localisation need not run it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from tsrnet.datasets.batch import Sample, VideoBatch
+from tsrnet.errors import UserError
+from tsrnet.files import make_folder, part_of
+from tsrnet.network.network import Network
+
+_INDEX = "index.json"
+
+
+@dataclass(frozen=True)
+class VideoActivations:
+    """One stream's view of a video of n snippets.
+
+    `probabilities` (classes,); `logits` and `weights` (n, hops), the attention before and after the
+    softmax of eq. (1); `activations` (n, classes), v_c^T x_i of eq. (10).
+    """
+
+    id: str
+    probabilities: npt.NDArray[np.float32]
+    logits: npt.NDArray[np.float32]
+    weights: npt.NDArray[np.float32]
+    activations: npt.NDArray[np.float16]
+
+
+@torch.inference_mode()
+def activations_of(
+    network: Network, loader: DataLoader[Sample], *, device: torch.device
+) -> Iterator[VideoActivations]:
+    """Run a network over the videos, one after the other."""
+    network.eval().to(device)
+    for loaded in loader:
+        batch: VideoBatch = loaded.to(device)
+        output = network(batch.features, batch.mask)
+        activations = network.class_activations(batch.features)
+        probabilities = output.logits.softmax(dim=1)
+        for row, video_id in enumerate(batch.ids):
+            real = batch.mask[row]
+            yield VideoActivations(
+                video_id,
+                probabilities[row].float().cpu().numpy(),
+                output.attention_logits[row, real].float().cpu().numpy(),
+                output.attention[row, real].float().cpu().numpy(),
+                activations[row, real].half().cpu().numpy(),
+            )
+
+
+@dataclass(frozen=True)
+class ActivationBatch:
+    """Videos padded to the longest; as VideoActivations, with a first dimension for the video."""
+
+    ids: tuple[str, ...]
+    mask: Tensor
+    probabilities: Tensor
+    logits: Tensor
+    weights: Tensor
+    activations: Tensor
+
+
+class ActivationStore:
+    """A folder with the activations of all test videos by one network, in flat arrays.
+
+    It appears whole. Arrays are mapped: the memory holds what a batch needs.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def finished(self) -> bool:
+        return (self.folder / _INDEX).is_file()
+
+    def write(self, videos: Iterable[VideoActivations], identity: Mapping[str, object]) -> None:
+        """Store what a network says of all videos; `identity` is kept beside it, for people."""
+        part = make_folder(part_of(self.folder))
+        ids, lengths, widths = [], [], (0, 0)
+        try:
+            with (
+                (part / "probabilities").open("wb") as probabilities,
+                (part / "attention").open("wb") as attention,
+                (part / "activations").open("wb") as activations,
+            ):
+                for video in videos:
+                    ids.append(video.id)
+                    lengths.append(len(video.logits))
+                    widths = (video.logits.shape[1], video.activations.shape[1])
+                    probabilities.write(video.probabilities.tobytes())
+                    attention.write(np.concatenate([video.logits, video.weights], axis=1).tobytes())
+                    activations.write(video.activations.tobytes())
+            index = {"ids": ids, "lengths": lengths, "hops": widths[0], "classes": widths[1]}
+            (part / "identity.json").write_text(json.dumps(identity, indent=1, sort_keys=True))
+            (part / _INDEX).write_text(json.dumps(index))
+            part.replace(self.folder)
+        except OSError as error:
+            raise UserError(
+                f"{self.folder}: cannot be written ({error.strerror or error}); free some space"
+            ) from error
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return tuple(self._index["ids"])
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Snippets of each video."""
+        return tuple(self._index["lengths"])
+
+    @property
+    def _index(self) -> dict[str, Any]:
+        return dict(json.loads((self.folder / _INDEX).read_text()))
+
+    def batches(self, groups: Iterable[Sequence[int]]) -> Iterator[ActivationBatch]:
+        """The videos of each group of positions, in order."""
+        index = self._index
+        lengths, hops = np.array(index["lengths"]), int(index["hops"])
+        ends = lengths.cumsum()
+        probabilities = self._array("probabilities", np.float32, index["classes"])
+        attention = self._array("attention", np.float32, 2 * hops)
+        activations = self._array("activations", np.float16, index["classes"])
+        for group in groups:
+            spans = [slice(ends[i] - lengths[i], ends[i]) for i in group]
+            both = _padded([attention[span] for span in spans])
+            yield ActivationBatch(
+                tuple(index["ids"][i] for i in group),
+                torch.arange(both.shape[1]) < torch.from_numpy(lengths[list(group)]).unsqueeze(1),
+                torch.from_numpy(probabilities[list(group)]),
+                both[..., :hops],
+                both[..., hops:],
+                _padded([activations[span] for span in spans]),
+            )
+
+    def _array(self, name: str, kind: type[np.generic], width: int) -> npt.NDArray[np.generic]:
+        flat: npt.NDArray[np.generic] = np.memmap(self.folder / name, kind, mode="c")
+        return flat.reshape(-1, width)
+
+
+def _padded(rows: list[npt.NDArray[np.generic]]) -> Tensor:
+    return torch.nn.utils.rnn.pad_sequence([torch.from_numpy(some) for some in rows], batch_first=True)

@@ -1,0 +1,114 @@
+"""Runs that are finished: their configuration, networks and what these say of the test videos."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from yaml import YAMLError
+
+from tsrnet.errors import UserError
+from tsrnet.learning.activations import ActivationStore
+from tsrnet.learning.experiment import (
+    Data,
+    load_network,
+    prepare_data,
+    test_activations,
+    train_network,
+)
+from tsrnet.learning.plan import Plan
+
+_MAY_CHANGE = ("localization", "report", "paths.", "dataset.protocol")
+"""Keys that `tsrnet.evaluate run=` takes: the others belong to the run."""
+
+
+@dataclass(frozen=True)
+class Tested:
+    """The data of a run, stream -> what its network says of the test videos, what made them."""
+
+    data: Data
+    stores: Mapping[str, ActivationStore]
+    stages: tuple[str, ...]
+
+
+def finished_runs(config: DictConfig, overrides: Sequence[str]) -> tuple[DictConfig, Tested]:
+    """The configuration of `config.run`, changed by `overrides`, and what its networks say.
+
+    In one process the same run is read once, whatever of the localisation changes.
+    """
+    if config.run is None:
+        raise UserError("run: got nothing, need the folder of a run, or of two as [A,B]")
+    folders = list(config.run) if isinstance(config.run, ListConfig) else [config.run]
+    runs = [_changed(_config_of(Path(str(folder))), config, overrides) for folder in folders]
+    checkpoint = None if config.checkpoint is None else str(config.checkpoint)
+    tested = _tested(tuple(map(_without_localization, runs)), checkpoint)
+    merged = runs[0].copy()
+    merged.stream.names = list(tested.stores)
+    return merged, tested
+
+
+def _config_of(folder: Path) -> DictConfig:
+    """config.yaml of a run folder, as data: nothing that it names is called."""
+    path = folder / "config.yaml"
+    try:
+        config = OmegaConf.load(path)
+    except FileNotFoundError as error:
+        raise UserError(f"run: got {folder}, there is no config.yaml; need the folder of a run") from error
+    except (YAMLError, OSError, ValueError) as error:
+        raise UserError(f"{path}: is no configuration of a run ({error})") from error
+    if not isinstance(config, DictConfig) or "stream" not in config:
+        raise UserError(f"{path}: is no configuration of tsrnet.train")
+    return config
+
+
+def _changed(base: DictConfig, config: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    base.report.timelines = config.report.timelines
+    for override in overrides:
+        key = override.split("=")[0].lstrip("+~")
+        if key in ("run", "checkpoint"):
+            continue
+        if not key.startswith(_MAY_CHANGE):
+            raise UserError(
+                f"{key}: belongs to the run and cannot change; tsrnet.evaluate run=... takes"
+                " localization, dataset.protocol, paths and report; give the rest to tsrnet.train"
+            )
+        OmegaConf.update(base, key, OmegaConf.select(config, key))
+    return base
+
+
+def _without_localization(config: DictConfig) -> str:
+    """What the networks depend on, and no more, as text: the key of the memory below."""
+    kept = [str(key) for key in config if key not in ("localization", "report")]
+    return OmegaConf.to_yaml(OmegaConf.masked_copy(config, kept), resolve=True)
+
+
+@functools.lru_cache(maxsize=1)
+def _tested(texts: tuple[str, ...], checkpoint: str | None) -> Tested:
+    plans = []
+    for text in texts:
+        config = DictConfig(OmegaConf.create(text))
+        config.update({"localization": {}, "report": {"timelines": 0}})
+        plans.append(replace(Plan.from_config(config), trains=False))
+    owner = {stream: plan for plan in plans for stream in plan.streams}
+    if sum(len(plan.streams) for plan in plans) > len(owner):
+        raise UserError(
+            "run: got two runs with the same stream; need one of stream=rgb and one of stream=flow"
+        )
+    first = plans[0]
+    for plan in plans[1:]:
+        if (plan.dataset, plan.protocol) != (first.dataset, first.protocol):
+            raise UserError("run: got runs of different datasets or protocols, need the same of both")
+    streams = tuple(sorted(owner, reverse=True))  # rgb, flow
+    together = first.with_streams(streams)
+    data = prepare_data(together)
+    if checkpoint is None:
+        trained = {stream: train_network(owner[stream], data, stream) for stream in streams}
+    elif len(streams) == 1:
+        trained = {streams[0]: load_network(first, data, streams[0], Path(checkpoint))}
+    else:
+        raise UserError("checkpoint: holds one stream, this run has two; need a run of stream=rgb or flow")
+    stages = tuple(stage for result in trained.values() for stage in result.stages)
+    return Tested(data, test_activations(together, data, trained), stages)
