@@ -1,0 +1,104 @@
+"""The evaluate command on small runs: other constants, two streams fused, sweeps, mistakes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Train = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory, train: Train) -> Path:
+    """Runs of one stream each, which share the stages of one data folder, and one of both."""
+    root = tmp_path_factory.mktemp("runs")
+    for stream in ("rgb", "flow", "two_stream"):
+        result = train(
+            f"stream={stream}", "transfer=none", f"paths.data={root}/data", f"hydra.run.dir={root}/{stream}"
+        )
+        assert result.returncode == 0, result.stderr
+    return root
+
+
+def evaluate(root: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tsrnet.evaluate", *overrides]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, cwd=root)
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def test_the_same_constants_give_the_same_figures_without_the_networks(root: Path) -> None:
+    """The weights are hidden: what the networks said is kept."""
+    result = evaluate(root, "run=two_stream", "hydra.run.dir=again")
+    assert result.returncode == 0, result.stderr
+    assert "testing" not in result.stderr
+    for name in ("metrics.json", "detections.json"):
+        assert read(root / "again" / name) == read(root / "two_stream" / name)
+
+
+def test_two_runs_of_one_stream_fuse(root: Path) -> None:
+    result = evaluate(root, "run=[rgb,flow]", "hydra.run.dir=fused", "localization.theta=0.5")
+    assert result.returncode == 0, result.stderr
+    assert read(root / "fused" / "detections.json") == read(root / "two_stream" / "detections.json")
+    assert list(read(root / "fused" / "metrics.json")["recognition"]) == ["rgb", "flow", "fusion"]
+    result = evaluate(root, "run=[rgb,rgb]")
+    assert result.returncode == 2
+    assert "two runs with the same stream" in result.stderr
+
+
+def test_a_sweep_ends_with_a_table_a_picture_and_the_names_of_jobs_that_failed(root: Path) -> None:
+    result = evaluate(root, "-m", "run=two_stream", "localization.theta=0,0.5,1,7", "hydra.sweep.dir=sweep")
+    assert result.returncode == 1
+    assert "localization.theta: got 7.0" in result.stderr
+    assert "failed: sweep/3" in result.stdout
+    assert (root / "sweep" / "sweep.png").read_bytes().startswith(b"\x89PNG")
+    with (root / "sweep" / "sweep.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["localization.theta"] for row in rows] == ["0", "0.5", "1"]
+    for number, row in enumerate(rows):
+        metrics = read(root / "sweep" / str(number) / "metrics.json")
+        assert float(row["average mAP"]) == metrics["detection"]["average_mAP"]
+    for number, stream in ((0, "flow"), (2, "rgb")):
+        fused = read(root / "sweep" / str(number) / "metrics.json")
+        assert fused["recognition"][stream] == read(root / stream / "metrics.json")["recognition"][stream]
+
+
+def test_weights_of_another_file(root: Path) -> None:
+    stages = [name for name in read(root / "rgb" / "metrics.json")["stages"] if name.startswith("tsrnet-rgb")]
+    weights = root / "data" / "stages" / stages[0] / "weights.pt"
+    shutil.copy(weights, root / "mine.pt")
+    result = evaluate(root, "run=rgb", "checkpoint=mine.pt", "hydra.run.dir=mine")
+    assert result.returncode == 0, result.stderr
+    mine, trained = (read(root / name / "metrics.json") for name in ("mine", "rgb"))
+    assert mine["detection"] == trained["detection"]
+    assert mine["stages"][0].startswith("sha256 ")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ((), ("run: got nothing",)),
+        (("run=nowhere",), ("nowhere", "no config.yaml")),
+        (("run=rgb", "paths.stages=elsewhere"), ("elsewhere", "is not there, or not finished")),
+        (("run=rgb", "localization.threshold=[0.1,0.2]"), ("localization.nms: got null",)),
+        (("run=rgb", "+loss.alpha=3"), ("loss.alpha", "belongs to the run")),
+        (("run=rgb", "checkpoint=rgb/metrics.json"), ("metrics.json", "no weights of this network")),
+        (("run=two_stream", "checkpoint=mine.pt"), ("checkpoint: holds one stream",)),
+    ],
+)
+def test_a_mistake_is_one_line(root: Path, overrides: tuple[str, ...], words: tuple[str, ...]) -> None:
+    result = evaluate(root, *overrides)
+    assert result.returncode == 2
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1, result.stderr
+    assert all(word in lines[0] for word in words), lines[0]
