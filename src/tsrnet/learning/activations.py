@@ -69,13 +69,22 @@ class ActivationBatch:
     probabilities: Tensor
     logits: Tensor
     weights: Tensor
-    activations: Tensor
+    activations: tuple[npt.NDArray[np.float16], ...]  # of each video, not padded: most is never used
+
+    def activations_of(self, video: Tensor, label: Tensor) -> Tensor:
+        """(pairs, time) float32 of pairs of a video, in order, and a class."""
+        chosen = torch.zeros(len(video), self.mask.shape[1])
+        ends = torch.bincount(video, minlength=len(self.ids)).cumsum(0).tolist()
+        for block, start, end in zip(self.activations, [0, *ends[:-1]], ends, strict=True):
+            columns = block[:, label[start:end].numpy()]
+            chosen[start:end, : len(block)] = torch.from_numpy(columns.astype(np.float32).T)
+        return chosen
 
 
 class ActivationStore:
     """A folder with the activations of all test videos by one network, in flat arrays.
 
-    It appears whole. Arrays are mapped: the memory holds what a batch needs.
+    It appears whole. The memory holds what a batch needs.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -129,27 +138,28 @@ class ActivationStore:
     def batches(self, groups: Iterable[Sequence[int]]) -> Iterator[ActivationBatch]:
         """The videos of each group of positions, in order."""
         index = self._index
-        lengths, hops = np.array(index["lengths"]), int(index["hops"])
+        hops, width = int(index["hops"]), int(index["classes"])
+        lengths = np.array(index["lengths"], np.int64)
         ends = lengths.cumsum()
-        probabilities = self._array("probabilities", np.float32, index["classes"])
-        attention = self._array("attention", np.float32, 2 * hops)
-        activations = self._array("activations", np.float16, index["classes"])
+        probabilities = self._rows("probabilities", np.float32, width, 0, len(lengths))
         for group in groups:
-            spans = [slice(ends[i] - lengths[i], ends[i]) for i in group]
-            both = _padded([attention[span] for span in spans])
+            spans = [(int(ends[i] - lengths[i]), int(lengths[i])) for i in group]
+            both = torch.nn.utils.rnn.pad_sequence(
+                [torch.from_numpy(self._rows("attention", np.float32, 2 * hops, *span)) for span in spans],
+                batch_first=True,
+            )
             yield ActivationBatch(
                 tuple(index["ids"][i] for i in group),
                 torch.arange(both.shape[1]) < torch.from_numpy(lengths[list(group)]).unsqueeze(1),
                 torch.from_numpy(probabilities[list(group)]),
                 both[..., :hops],
                 both[..., hops:],
-                _padded([activations[span] for span in spans]),
+                tuple(self._rows("activations", np.float16, width, *span) for span in spans),
             )
 
-    def _array(self, name: str, kind: type[np.generic], width: int) -> npt.NDArray[np.generic]:
-        flat: npt.NDArray[np.generic] = np.memmap(self.folder / name, kind, mode="c")
-        return flat.reshape(-1, width)
-
-
-def _padded(rows: list[npt.NDArray[np.generic]]) -> Tensor:
-    return torch.nn.utils.rnn.pad_sequence([torch.from_numpy(some) for some in rows], batch_first=True)
+    def _rows(
+        self, name: str, kind: type[np.generic], width: int, start: int, count: int
+    ) -> npt.NDArray[Any]:
+        """Rows start, ..., start + count - 1; read, not mapped, so that memory holds no more."""
+        size = np.dtype(kind).itemsize * width
+        return np.fromfile(self.folder / name, kind, count * width, offset=start * size).reshape(-1, width)

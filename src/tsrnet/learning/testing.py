@@ -116,6 +116,7 @@ def _results(
     found = _by_video(runs, video, label, len(batch.ids))
     rows = torch.arange(len(batch.ids))
     top_scores = _fused(streams, attention, rows, top, settings.theta)
+    top_activations = {name: s.activations_of(rows, top) for name, s in streams.items()}
     for row, video_id in enumerate(batch.ids):
         length = lengths[row]
         yield VideoResult(
@@ -123,9 +124,7 @@ def _results(
             probabilities={name: value[row].numpy() for name, value in probabilities.items()},
             attention={name: s.weights[row, :length].mean(dim=-1).numpy() for name, s in streams.items()},
             top=int(top[row]),
-            activations={
-                name: s.activations[row, :length, top[row]].float().numpy() for name, s in streams.items()
-            },
+            activations={name: values[row, :length].numpy() for name, values in top_activations.items()},
             score=top_scores[row, :length].numpy(),
             runs=found[row],
         )
@@ -140,7 +139,7 @@ def _fused(
 ) -> Tensor:
     """(rows, time) scores of eq. (11) of pairs of a video and a class; of one stream those of (10)."""
     scores = {
-        name: weighted_scores(attention[name][video], one.activations[video, :, label].float())
+        name: weighted_scores(attention[name][video], one.activations_of(video, label))
         for name, one in streams.items()
     }
     if {"rgb", "flow"} <= scores.keys():
