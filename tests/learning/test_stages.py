@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,3 +38,53 @@ def test_weights_that_execute_something_are_not_loaded(tmp_path: Path) -> None:
     with pytest.raises(Exception, match=r"[Ww]eights"):
         stage.load()
     assert not (tmp_path / "executed").exists()
+
+
+_WORK = """
+import sys, time
+import subprocess
+import sys
+from pathlib import Path
+import torch
+from tsrnet.learning.stages import Stage
+stage = Stage(Path(sys.argv[1]), "teacher", {"seed": 0})
+with stage.work() as needed:
+    print("needed" if needed else "found", flush=True)
+    if needed:
+        stage.begin()
+        time.sleep(float(sys.argv[2]))
+        stage.finish({"a": torch.zeros(1)})
+"""
+
+
+def start(root: Path, seconds: float) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", _WORK, str(root), str(seconds)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def first_line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def test_of_two_processes_one_computes_a_stage_and_the_other_takes_it(tmp_path: Path) -> None:
+    one = start(tmp_path, 2.0)
+    assert first_line(one) == "needed"
+    other = start(tmp_path, 2.0)
+    out, said = other.communicate(timeout=60)
+    assert out.strip() == "found"
+    assert "another process is at it, waiting" in said
+    assert one.wait(timeout=10) == 0
+
+
+def test_a_process_that_dies_does_not_keep_a_stage(tmp_path: Path) -> None:
+    one = start(tmp_path, 600.0)
+    assert first_line(one) == "needed"
+    other = start(tmp_path, 0.0)
+    assert other.stderr is not None
+    assert "waiting" in other.stderr.readline()
+    one.kill()
+    one.communicate()
+    out, _ = other.communicate(timeout=60)
+    assert out.strip() == "needed"
+    assert Stage(tmp_path, "teacher", {"seed": 0}).finished

@@ -23,7 +23,7 @@ from tsrnet.learning.activations import ActivationStore, activations_of
 from tsrnet.learning.feature_stage import prepare_features
 from tsrnet.learning.module import TSRModule
 from tsrnet.learning.plan import Plan
-from tsrnet.learning.stages import Stage
+from tsrnet.learning.stages import Stage, held
 from tsrnet.learning.training import train_stage
 from tsrnet.losses.objective import LossSettings, TransferSettings
 from tsrnet.network.network import Network
@@ -200,21 +200,22 @@ def _fit(
     )
     if start is not None:
         carry_over(start, sorted(start_classes), network, training_set.classes)
-    if not stage.finished:
-        if not plan.trains:
+    with stage.work() as needed:
+        if needed and not plan.trains:
             raise UserError(
                 f"{stage.folder}: the network of this run is not there, or not finished; give the run's"
                 " train command again, or the paths.stages that it had"
             )
-        module = TSRModule(
-            network,
-            losses=losses,
-            transfer=transfer,
-            optimizer=plan.optimizer[data.stream],
-            teacher=teacher,
-            seed=plan.seed,
-        )
-        train_stage(stage, module, data, plan.trainer, max_steps=max_steps)
+        if needed:
+            module = TSRModule(
+                network,
+                losses=losses,
+                transfer=transfer,
+                optimizer=plan.optimizer[data.stream],
+                teacher=teacher,
+                seed=plan.seed,
+            )
+            train_stage(stage, module, data, plan.trainer, max_steps=max_steps)
     network.load_state_dict(stage.load())
     return network.eval()
 
@@ -301,7 +302,9 @@ def test_activations(plan: Plan, data: Data, trained: Mapping[str, Trained]) -> 
         identity = {"network": result.stages[-1], "videos": hashlib.sha256(tested.encode()).hexdigest()[:16]}
         stage = Stage(plan.stages_root, f"activations-{stream}", identity)
         stores[stream] = ActivationStore(stage.folder)
-        if not stores[stream].finished:
+        with held(plan.stages_root, stage.key):
+            if stores[stream].finished:
+                continue
             cuda = plan.trainer.accelerator != "cpu" and torch.cuda.is_available()
             videos = activations_of(
                 result.network, module.test_dataloader(), device=torch.device("cuda" if cuda else "cpu")

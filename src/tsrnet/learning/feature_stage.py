@@ -15,7 +15,7 @@ from tsrnet.datasets.records import Collection
 from tsrnet.features.backbone import imagenet_weights, load_backbone
 from tsrnet.features.extractor import Extraction, extract, is_missing
 from tsrnet.features.store import FeatureStore
-from tsrnet.learning.stages import Stage
+from tsrnet.learning.stages import Stage, held
 from tsrnet.learning.stand_in import StandInSettings, train_stand_in
 from tsrnet.video.flow_images import FlowImages
 from tsrnet.video.snippets import SnippetSettings
@@ -66,7 +66,8 @@ def prepare_features(
     """
     prepared: list[tuple[FeatureStore, Inventory]] = []
     for collection in collections:
-        store, failures = extract_features(collection.name, video_files(collection), plan)
+        with held(plan.features_root, f"{collection.name}-{plan.settings.name}"):
+            store, failures = extract_features(collection.name, video_files(collection), plan)
         inventory = take_inventory(collection, store, plan.streams, failures)
         inventory.write(store.folder / MANIFEST)
         prepared.append((store, inventory))
@@ -147,15 +148,17 @@ def _stand_in_stage(stream: str, plan: FeaturePlan) -> Stage:
 
 def _train_stand_in(stage: Stage, stream: str, plan: FeaturePlan) -> None:
     settings = plan.settings
-    if stage.finished or settings.stand_in is None:
+    if settings.stand_in is None:
         return
-    stage.begin()
-    stage.finish(
-        train_stand_in(
-            settings.backbone,
-            stream=stream,
-            settings=settings.stand_in,
-            snippets=plan.snippets,
-            workers=settings.workers,
-        )
-    )
+    with stage.work() as needed:
+        if needed:
+            stage.begin()
+            stage.finish(
+                train_stand_in(
+                    settings.backbone,
+                    stream=stream,
+                    settings=settings.stand_in,
+                    snippets=plan.snippets,
+                    workers=settings.workers,
+                )
+            )

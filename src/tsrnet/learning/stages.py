@@ -4,17 +4,36 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor
 
 from tsrnet.files import atomic_path, make_folder
 
 FORMAT = 1
 """Part of every hash: raise it when the same settings compute something else."""
+
+
+@contextmanager
+def held(folder: Path, name: str) -> Iterator[None]:
+    """Let no other process hold the same name; wait, and say so, while one does."""
+    lock = FileLock(make_folder(folder) / f".{name}.lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        print(f"{name}: another process is at it, waiting", file=sys.stderr, flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @dataclass(frozen=True)
@@ -46,6 +65,19 @@ class Stage:
     @property
     def finished(self) -> bool:
         return self.weights.exists()
+
+    @contextmanager
+    def work(self) -> Iterator[bool]:
+        """Hold the stage; whether it is still to be computed.
+
+        Of several processes that want it one computes, the others wait and find it finished. The lock is
+        the operating system's: it goes with a process that dies.
+        """
+        if self.finished:
+            yield False
+            return
+        with held(self.root, self.key):
+            yield not self.finished
 
     def begin(self) -> None:
         make_folder(self.folder)
