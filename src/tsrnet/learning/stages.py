@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
 
-from tsrnet.files import atomic_path, make_folder
+from tsrnet.files import atomic_path, make_folder, remove_parts_of_the_dead
 
 FORMAT = 1
 """Part of every hash: raise it when the same settings compute something else."""
@@ -93,3 +94,28 @@ class Stage:
     def load(self) -> dict[str, Tensor]:
         state: dict[str, Tensor] = torch.load(self.weights, map_location="cpu", weights_only=True)
         return state
+
+
+@dataclass(frozen=True)
+class StoredStage:
+    """What is on the disk of a stage."""
+
+    key: str
+    finished: bool
+    num_bytes: int
+    age_days: float
+
+
+def stored_stages(root: Path) -> list[StoredStage]:
+    """All stages below a folder, the oldest first; leftovers of killed processes are removed."""
+    remove_parts_of_the_dead(root)
+    found = []
+    for folder in root.iterdir() if root.is_dir() else ():
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        if folder.name.startswith(".") or not files:
+            continue
+        latest = max(path.stat().st_mtime for path in files)
+        finished = any((folder / name).is_file() for name in ("weights.pt", "index.json"))
+        num_bytes = sum(path.stat().st_size for path in files)
+        found.append(StoredStage(folder.name, finished, num_bytes, (time.time() - latest) / 86400))
+    return sorted(found, key=lambda stage: -stage.age_days)

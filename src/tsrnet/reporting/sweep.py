@@ -38,8 +38,11 @@ class SweepReport(Callback):
         report_sweep(Path(config.hydra.sweep.dir))
 
 
-def report_sweep(folder: Path) -> None:
-    """Print and write sweep.csv and sweep.png of the runs below a folder; list the jobs that failed."""
+def report_sweep(folder: Path) -> bool:
+    """Print and write sweep.csv and sweep.png of the runs below a folder; list the jobs that failed.
+
+    False where no run has finished.
+    """
     console = Console(width=None if os.isatty(1) else 120)
     jobs = [path for path in sorted(folder.iterdir(), key=_number) if (path / ".hydra").is_dir()]
     for job in jobs:
@@ -48,7 +51,7 @@ def report_sweep(folder: Path) -> None:
             console.print(f"failed: {escape(str(job))}: {escape((job / FAILED).read_text().strip())}")
     rows = _rows([job for job in jobs if (job / "metrics.json").is_file()])
     if not rows:
-        return
+        return False
     with atomic_path(folder / "sweep.csv") as part, part.open("w", newline="") as file:
         writer = csv.writer(file)
         names = list(rows[0].figures)
@@ -68,6 +71,7 @@ def report_sweep(folder: Path) -> None:
     console.print(table)
     drawn = _draw(rows, folder / "sweep.png", title=what)
     print(f"sweep folder: {folder} (sweep.csv{', sweep.png' if drawn else ''})")
+    return True
 
 
 def _number(path: Path) -> tuple[int, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -84,3 +84,15 @@ def print_score(result: Mapping[str, Any], *, per_class: bool) -> None:
     name = "mAP" if result["task"] == "detection" else "all"
     table.add_row(name, *(f"{100 * value:.2f}"[:5] for value in columns.values()))
     console.print(table)
+
+
+def print_stages(stages: Sequence[Any], root: str) -> None:
+    """Print stages as `learning.stages.StoredStage` has them."""
+    total = sum(stage.num_bytes for stage in stages) / 1e6
+    table = Table("stage", "", title=f"{len(stages)} stages in {root}, {total:,.1f} MB")
+    for name in ("MB", "days"):
+        table.add_column(name, justify="right")
+    for stage in stages:
+        state = "finished" if stage.finished else "unfinished"
+        table.add_row(stage.key, state, f"{stage.num_bytes / 1e6:,.1f}", f"{stage.age_days:.1f}")
+    Console(width=None if sys.stdout.isatty() else 120).print(table)

@@ -1,0 +1,27 @@
+"""`python -m tsrnet.report`: the table and the picture of a multirun again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tsrnet.command import run_command
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def report(config: DictConfig) -> None:
+    """Read the runs below `sweep`."""
+    from pathlib import Path
+
+    from tsrnet.errors import UserError
+    from tsrnet.reporting.sweep import report_sweep
+
+    if config.sweep is None or not Path(config.sweep).is_dir():
+        raise UserError(f"sweep: got {config.sweep}, need the folder of a multirun")
+    if not report_sweep(Path(config.sweep)):
+        raise UserError(f"sweep: {config.sweep} holds no finished run (a folder with metrics.json)")
+
+
+if __name__ == "__main__":
+    run_command("report", report)

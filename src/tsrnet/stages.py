@@ -1,0 +1,40 @@
+"""`python -m tsrnet.stages`: finished and unfinished stages with size and age; removes what is named."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tsrnet.command import run_command
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def stages(config: DictConfig) -> None:
+    """List what lies below paths.stages, after removing what `remove` or `older_than_days` say."""
+    import shutil
+    from pathlib import Path
+
+    from tsrnet.errors import UserError
+    from tsrnet.files import check_id
+    from tsrnet.learning.stages import held, stored_stages
+    from tsrnet.reporting.tables import print_stages
+
+    root = Path(config.paths.stages)
+    found = stored_stages(root)
+    names = {stage.key for stage in found}
+    wanted = [check_id(str(name)) for name in config.remove]
+    for name in wanted:
+        if name not in names:
+            raise UserError(f"remove: got {name}, {root} has no such stage; without remove= they are listed")
+    if config.older_than_days is not None:
+        wanted += [stage.key for stage in found if stage.age_days > config.older_than_days]
+    for name in dict.fromkeys(wanted):
+        with held(root, name):  # not under the hands of a process that computes it
+            shutil.rmtree(root / name)
+        print(f"removed {root / name}")
+    print_stages([stage for stage in found if stage.key not in wanted], str(root))
+
+
+if __name__ == "__main__":
+    run_command("stages", stages)
