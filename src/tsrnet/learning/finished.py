@@ -75,7 +75,10 @@ def _changed(base: DictConfig, config: DictConfig, overrides: Sequence[str]) -> 
                 f"{key}: belongs to the run and cannot change; tsrnet.evaluate run=... takes"
                 " localization, dataset.protocol, paths and report; give the rest to tsrnet.train"
             )
-        OmegaConf.update(base, key, OmegaConf.select(config, key))
+        if key == "localization":  # a preset; the form of the attention belongs to the dataset
+            base.localization.update({k: v for k, v in config.localization.items() if k != "attention"})
+        else:
+            OmegaConf.update(base, key, OmegaConf.select(config, key))
     return base
 
 
