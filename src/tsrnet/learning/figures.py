@@ -24,13 +24,8 @@ def submission(detections: Segments, videos: Mapping[int, str], classes: Sequenc
     """
     results: dict[str, list[dict[str, object]]] = {video: [] for video in sorted(videos.values())}
     ranked = detections[np.argsort(-detections.score, kind="stable")]
-    columns = (
-        ranked.video,
-        ranked.label,
-        ranked.start_s.round(4),
-        ranked.end_s.round(4),
-        ranked.score.round(6),
-    )
+    # Nothing is rounded: others must get the same figures from the file.
+    columns = (ranked.video, ranked.label, ranked.start_s, ranked.end_s, ranked.score)
     for video, label, start_s, end_s, score in zip(*(column.tolist() for column in columns), strict=True):
         results[videos[video]].append({"label": classes[label], "segment": [start_s, end_s], "score": score})
     return {
