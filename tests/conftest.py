@@ -31,6 +31,7 @@ TINY = (
     "trainer.checkpoint_every=5",
     "teacher.max_steps=12",
     "report.timelines=1",
+    "logger=csv",
 )
 """Shrinks the real configuration so that a whole run takes half a minute."""
 

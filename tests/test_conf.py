@@ -19,11 +19,11 @@ FILES = sorted(path.relative_to(conf_folder()) for path in conf_folder().rglob("
 def test_the_command_of_the_first_comment_composes(file: Path) -> None:
     lines = (conf_folder() / file).read_text().splitlines()
     first = next(line for line in lines if not line.startswith("# @"))
-    match = re.fullmatch(r"# python -m tsrnet\.(\w+)((?: [\w.]+=\S+)*)", first)
+    match = re.fullmatch(r"# python -m tsrnet\.(\w+)((?: \+?[\w.]+=\S+)*)", first)
     assert match, f"{file}: it begins with {first!r}, need a command"
     overrides = match.group(2).split()
     if len(file.parts) == 2:  # a choice of a group: the command makes it
-        assert f"{file.parts[0]}={file.stem}" in overrides
+        assert f"{file.parts[0]}={file.stem}" in [override.lstrip("+") for override in overrides]
     with hydra.initialize_config_dir(str(conf_folder()), version_base="1.3"):
         config = hydra.compose(match.group(1), overrides)
     if match.group(1) == "train":

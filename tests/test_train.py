@@ -182,3 +182,18 @@ def test_help_and_configuration_need_no_torch(arguments: tuple[str, ...]) -> Non
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert "loss" in result.stdout
+
+
+def test_a_run_is_kept_for_wandb_where_nobody_is_logged_in(train, data: Path, first: Path) -> None:
+    folder = data / "dashboard"
+    result = train(f"paths.data={data}", f"hydra.run.dir={folder}", "logger=wandb", "logger.mode=offline")
+    assert result.returncode == 0, result.stderr
+    assert "W&B: offline; wandb sync" in result.stdout
+    run = next((folder / "wandb").glob("offline-run-*"))
+    assert next(run.glob("*.wandb")).stat().st_size > 1000
+    tables = [path.name for path in (run / "files" / "media" / "table" / "test").iterdir()]
+    assert sorted(name.split("_")[0] for name in tables) == ["confusion", "detections"]
+    assert len(list((run / "files" / "media" / "images").rglob("*.png"))) == 1
+    assert json.loads((folder / "metrics.json").read_text()) == json.loads(
+        (first / "metrics.json").read_text()
+    )

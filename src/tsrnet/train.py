@@ -19,15 +19,16 @@ def train(config: DictConfig) -> None:
     # torch and all that takes seconds to import: not before --help and --cfg job have answered
     from tsrnet.learning.experiment import prepare_data, test_activations, train_network
     from tsrnet.learning.plan import Plan
-    from tsrnet.learning.report import report_test
+    from tsrnet.learning.report import report_test, run_dashboard
 
     plan = Plan.from_config(config)
     folder = Path(HydraConfig.get().runtime.output_dir)
-    data = prepare_data(plan)
-    trained = {stream: train_network(plan, data, stream) for stream in plan.streams}
-    stores = test_activations(plan, data, trained)
-    stages = [stage for result in trained.values() for stage in result.stages]
-    report_test(plan, data, stores, stages, folder, config)
+    with run_dashboard(plan, config, folder):
+        data = prepare_data(plan)
+        trained = {stream: train_network(plan, data, stream) for stream in plan.streams}
+        stores = test_activations(plan, data, trained)
+        stages = [stage for result in trained.values() for stage in result.stages]
+        report_test(plan, data, stores, stages, folder, config)
 
 
 if __name__ == "__main__":

@@ -69,7 +69,18 @@ class FigureCollector:
         """What was found in the videos that have a result."""
         return (self._results or VideoResults(())).results()
 
-    def submission(self) -> dict[str, object]:
+    def confusion(self) -> tuple[list[str], list[str], list[str]]:
+        """The classes; of each video with a label the first one, and the class that is recognised."""
+        results = self.results()
+        fused = list(results.probabilities.values())[-1]
+        true, recognised = [], []
+        for video, scores in zip(results.videos, fused, strict=True):
+            if labels := self.records[video].labels:
+                true.append(labels[0])
+                recognised.append(self.classes[int(scores.argmax())])
+        return list(self.classes), true, recognised
+
+    def submission(self) -> dict[str, Any]:
         """All detections in ActivityNet's submission format."""
         results = self.results()
         videos = {int(video): self.records[video].id for video in results.videos}

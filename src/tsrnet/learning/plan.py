@@ -18,6 +18,7 @@ from tsrnet.localization.settings import LocalizationSettings
 from tsrnet.losses.objective import LossSettings, TransferSettings
 from tsrnet.metrics.protocols import PROTOCOLS, Protocol
 from tsrnet.network.network import NetworkSettings
+from tsrnet.reporting.dashboard import DashboardSettings
 from tsrnet.settings import settings_of
 from tsrnet.video.snippets import SnippetSettings
 from tsrnet.video.video_file import ReadingSettings
@@ -47,6 +48,7 @@ class Plan:
     num_timelines: int
     features_root: Path
     stages_root: Path
+    dashboard: DashboardSettings | None = None  # None: no W&B
     trains: bool = True  # False: a network that is not there is a mistake
 
     @classmethod
@@ -74,6 +76,7 @@ class Plan:
             num_timelines=_at_least("report.timelines", config.report.timelines, 0),
             features_root=Path(config.paths.features),
             stages_root=Path(config.paths.stages),
+            dashboard=_dashboard(config.get("logger")),
         )
 
     def with_streams(self, streams: tuple[str, ...]) -> Plan:
@@ -114,6 +117,14 @@ def features_of(config: DictConfig) -> FeaturePlan | SimulationSettings:
         Path(config.paths.features),
         Path(config.paths.stages),
     )
+
+
+def _dashboard(node: DictConfig | None) -> DashboardSettings | None:
+    if node is None:  # the configuration of a run that had no such choice
+        return None
+    if node.name not in ("csv", "wandb"):
+        raise UserError(f"logger.name: got {node.name}, need csv or wandb")
+    return settings_of(DashboardSettings, node, where="logger") if node.name == "wandb" else None
 
 
 def _protocol(dataset: DictConfig) -> Protocol:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from tsrnet.datasets.records import VideoRecord
@@ -19,6 +23,7 @@ from tsrnet.learning.figures import FigureCollector
 from tsrnet.learning.plan import Plan
 from tsrnet.learning.testing import VideoResult, localize_videos
 from tsrnet.progress import track
+from tsrnet.reporting.dashboard import log_results, log_weights, open_dashboard
 from tsrnet.reporting.tables import print_metrics
 from tsrnet.reporting.timeline import Bar, Curve, Timeline, draw_timeline
 from tsrnet.video.reader import VideoFrames
@@ -27,6 +32,31 @@ from tsrnet.video.time_grid import FRAME_RATE_HZ, TimeGrid
 Image = npt.NDArray[np.uint8]
 _THUMBNAILS = 12
 _THUMBNAIL_SIZE = 160
+
+
+def run_dashboard(plan: Plan, config: DictConfig, folder: Path) -> AbstractContextManager[None]:
+    """The W&B run of a training, or nothing: named by its overrides, grouped by its sweep."""
+    if plan.dashboard is None:
+        return nullcontext()
+    hydra = HydraConfig.get()
+    sweep = hydra.mode is RunMode.MULTIRUN
+    group = plan.dashboard.group or (Path(hydra.sweep.dir).name if sweep else None)
+    content = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(content, dict)
+    simulated = isinstance(plan.features, SimulationSettings)
+    return open_dashboard(
+        replace(plan.dashboard, group=group),
+        {str(key): value for key, value in content.items() if key != "logger"},
+        folder=folder,
+        name=", ".join(hydra.overrides.task) or "defaults",
+        tags=[
+            str(config.dataset.name),
+            *plan.streams,
+            f"transfer={'on' if plan.transfer.active else 'off'}",
+            *(["SIMULATED"] if simulated else []),
+        ],
+        memory=plan.stages_root / ".wandb",
+    )
 
 
 def report_test(
@@ -66,13 +96,19 @@ def report_test(
         "seed": plan.seed,
         "stages": list(stages),
     }
+    detections = figures.submission()
     with atomic_path(folder / "detections.json") as part:
-        part.write_text(json.dumps(figures.submission()))
+        part.write_text(json.dumps(detections))
     with atomic_path(folder / "config.yaml") as part:
         part.write_text(OmegaConf.to_yaml(config, resolve=True))
     with atomic_path(folder / "metrics.json") as part:
         part.write_text(json.dumps(metrics, indent=1))
     print_metrics(metrics)
+    timelines = sorted((folder / "timelines").glob("*.png"))
+    log_results(metrics, detections["results"], timelines, figures.confusion())
+    if plan.dashboard and plan.dashboard.checkpoints:
+        weights = {stage: plan.stages_root / stage / "weights.pt" for stage in stages}
+        log_weights({stage: path for stage, path in weights.items() if path.is_file()})
     print(f"run folder: {folder}")
 
 

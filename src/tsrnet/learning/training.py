@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import resource
+import time
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +18,7 @@ from tsrnet.datasets.datamodule import VideoDataModule
 from tsrnet.learning.module import TSRModule
 from tsrnet.learning.stages import Stage
 from tsrnet.progress import Progress
+from tsrnet.reporting.dashboard import log_losses
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,29 @@ class TrainerSettings:
         for name, value in (("max_steps", self.max_steps), ("checkpoint_every", self.checkpoint_every)):
             if value < 1:
                 raise ValueError(f"trainer.{name}: got {value}, need at least 1")
+
+
+class _Log(Callback):
+    """Losses, rate of learning and speed for the W&B run, as often as for the CSV file."""
+
+    def __init__(self, stage: str, every: int) -> None:
+        self._stage, self._every = stage.rsplit("-", 1)[0], every
+        self._last: tuple[int, float] | None = None
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        step = trainer.global_step
+        if step % self._every:
+            return
+        now = time.monotonic()
+        values = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        values["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
+        values["memory_GB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+        if torch.cuda.is_available():
+            values["cuda_memory_GB"] = torch.cuda.max_memory_allocated() / 1e9
+        if self._last:
+            values["steps_per_s"] = (step - self._last[0]) / (now - self._last[1])
+        self._last = step, now
+        log_losses(self._stage, step, values)
 
 
 class _Bar(Callback):
@@ -82,6 +108,7 @@ def train_stage(
                     every_n_train_steps=settings.checkpoint_every,
                     enable_version_counter=False,
                 ),
+                _Log(stage.key, min(10, max_steps)),
                 _Bar(f"training {stage.key}", max_steps),
             ],
             enable_progress_bar=False,
