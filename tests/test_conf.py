@@ -22,9 +22,12 @@ def test_the_command_of_the_first_comment_composes(file: Path) -> None:
     match = re.fullmatch(r"# python -m tsrnet\.(\w+)((?: \+?[\w.]+=\S+)*)", first)
     assert match, f"{file}: it begins with {first!r}, need a command"
     overrides = match.group(2).split()
-    if len(file.parts) == 2:  # a choice of a group: the command makes it
+    root = conf_folder()
+    if match.group(1) == file.parts[0]:  # a command with a folder of its own
+        root = root / file.parts[0]
+    elif len(file.parts) == 2:  # a choice of a group: the command makes it
         assert f"{file.parts[0]}={file.stem}" in [override.lstrip("+") for override in overrides]
-    with hydra.initialize_config_dir(str(conf_folder()), version_base="1.3"):
+    with hydra.initialize_config_dir(str(root), version_base="1.3"):
         config = hydra.compose(match.group(1), overrides)
     if match.group(1) == "train":
         assert Plan.from_config(config).streams

@@ -32,8 +32,10 @@ def conf_folder() -> Path:
     return inside if inside.is_dir() else Path(__file__).parents[2] / "conf"
 
 
-def run_command(config_name: str, function: Callable[[DictConfig], None]) -> None:
+def run_command(config_name: str, function: Callable[[DictConfig], None], *, folder: str = "") -> None:
     """Run `function` with the composed configuration; exit 2 on a mistake, 130 on Ctrl-C.
+
+    `folder`: where the configuration begins, below `conf`.
 
     A user who sets HYDRA_FULL_ERROR=1 gets the stack trace.
     """
@@ -56,14 +58,15 @@ def run_command(config_name: str, function: Callable[[DictConfig], None]) -> Non
             # Here and not below: Hydra would put a line with all overrides before ours.
             sys.exit(_say(str(error), error.exit_code))
 
-    main = hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name=config_name)(job)
+    root = str(conf_folder() / folder)
+    main = hydra.main(version_base="1.3", config_path=root, config_name=config_name)(job)
     try:
         main()
         sys.exit(1 if failed_jobs else 0)
     except (HydraException, OmegaConfBaseException, OSError) as error:
         if trace:
             raise
-        sys.exit(_say(_one_line(error, config_name)))
+        sys.exit(_say(_one_line(error, root, config_name)))
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on from here", file=sys.stderr)
         sys.exit(130)
@@ -75,7 +78,7 @@ def _say(mistake: str, exit_code: int = 2) -> int:
     return exit_code
 
 
-def _one_line(error: Exception, config_name: str) -> str:
+def _one_line(error: Exception, root: str, config_name: str) -> str:
     text = str(error)
     if isinstance(error, OSError) and error.filename:
         reason = f"{error.filename}: {error.strerror}"
@@ -83,16 +86,16 @@ def _one_line(error: Exception, config_name: str) -> str:
     unknown = re.match(r"Could not (?:override|append|delete)[^']*'([^']+)'", text)
     if unknown:
         key = unknown.group(1)
-        near = difflib.get_close_matches(key, _keys(config_name), n=3, cutoff=0.5)
+        near = difflib.get_close_matches(key, _keys(root, config_name), n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}" if near else "--cfg job lists the keys"
         return f"{key}: is no key of the configuration; {hint}"
     return " ".join(text.split("Config search path")[0].split())
 
 
-def _keys(config_name: str) -> list[str]:
+def _keys(root: str, config_name: str) -> list[str]:
     """All keys of the default configuration, dotted."""
     GlobalHydra.instance().clear()
-    with hydra.initialize_config_dir(str(conf_folder()), version_base="1.3"):
+    with hydra.initialize_config_dir(root, version_base="1.3"):
         tree = OmegaConf.to_container(hydra.compose(config_name), resolve=False)
     found: list[str] = []
 

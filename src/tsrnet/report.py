@@ -24,4 +24,4 @@ def report(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    run_command("report", report)
+    run_command("report", report, folder="report")
