@@ -69,6 +69,8 @@ class VideoDataModule(pl.LightningDataModule):
             num_steps=self._num_steps,
             seed=self._seed,
             start_step=self.trainer.global_step if self.trainer else 0,
+            rank=self.trainer.global_rank if self.trainer else 0,
+            num_ranks=self.trainer.world_size if self.trainer else 1,
         )
         return DataLoader(
             paired,

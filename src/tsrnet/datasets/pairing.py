@@ -15,6 +15,7 @@ from torch.utils.data import Dataset, Sampler
 
 from tsrnet.datasets.batch import Sample
 from tsrnet.datasets.records import LabelledVideo
+from tsrnet.errors import UserError
 from tsrnet.features.store import FeatureSource
 
 
@@ -55,14 +56,27 @@ class BatchStream(Sampler[list[Draw]]):
     """`num_steps` batches from one shuffled pass over the videos after another.
 
     Batches run on across passes, so each has `batch_size` videos. `start_step` leaves out the
-    batches that an earlier run has seen.
+    batches that an earlier run has seen. Of `num_ranks` processes each takes its part of every batch.
     """
 
     def __init__(
-        self, num_videos: int, *, batch_size: int, num_steps: int, seed: int, start_step: int = 0
+        self,
+        num_videos: int,
+        *,
+        batch_size: int,
+        num_steps: int,
+        seed: int,
+        start_step: int = 0,
+        rank: int = 0,
+        num_ranks: int = 1,
     ) -> None:
+        if batch_size % num_ranks:
+            raise UserError(
+                f"optimizer.batch_size: got {batch_size} for {num_ranks} processes, need a multiple of them"
+            )
         self._num_videos, self._batch_size, self._num_steps = num_videos, batch_size, num_steps
         self._seed, self._start_step = seed, start_step
+        self._part = slice(rank, None, num_ranks)
 
     def __len__(self) -> int:
         return self._num_steps
@@ -79,7 +93,7 @@ class BatchStream(Sampler[list[Draw]]):
                         number,
                     )
                 batch.append(Draw(int(order[place]), position))
-            yield batch
+            yield batch[self._part]
 
 
 class PairedVideos(Dataset[tuple[Sample, Sample | None]]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from pickle import UnpicklingError
@@ -24,7 +25,7 @@ from tsrnet.learning.feature_stage import prepare_features
 from tsrnet.learning.module import TSRModule
 from tsrnet.learning.plan import Plan
 from tsrnet.learning.stages import Stage, held
-from tsrnet.learning.training import train_stage
+from tsrnet.learning.training import is_first_process, train_stage
 from tsrnet.losses.objective import LossSettings, TransferSettings
 from tsrnet.network.network import Network
 from tsrnet.progress import track
@@ -200,7 +201,8 @@ def _fit(
     )
     if start is not None:
         carry_over(start, sorted(start_classes), network, training_set.classes)
-    with stage.work() as needed:
+    # Processes that train together do not wait for each other's stage.
+    with stage.work() if is_first_process() else nullcontext(not stage.finished) as needed:
         if needed and not plan.trains:
             raise UserError(
                 f"{stage.folder}: the network of this run is not there, or not finished; give the run's"
@@ -279,6 +281,7 @@ def _identity(plan: Plan, data: VideoDataModule, store: FeatureSource, stream: s
         "optimizer": asdict(plan.optimizer[stream]),
         "batch_size": plan.batch_size,
         "precision": plan.trainer.precision,
+        "gradient_clip": plan.trainer.gradient_clip,
         "features": features,
         "videos": _videos(data),
     }

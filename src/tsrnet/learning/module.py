@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pytorch_lightning as pl
 import torch
+import torch.distributed as dist
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
+from torch.distributed.nn.functional import all_gather
 
 from tsrnet.datasets.batch import TrainingBatch
 from tsrnet.losses.attention import SPARSITY, smoothness
@@ -98,24 +101,34 @@ class TSRModule(pl.LightningModule):
                 terms["smoothness"], terms["sparsity"], alpha=self._losses.alpha, beta=self._losses.beta
             ),
         )
-        if self._teacher and batch.trimmed is not None and len(batch.paired) >= MIN_PAIRS:
-            terms |= self._transfer_terms(batch, output)
-            weights = (self._transfer.fc1, self._transfer.fc2)
-            loss = total_loss(loss, transfer_loss(terms["fc1"], terms["fc2"], weights=weights))
-        self.log_dict({f"loss/{name}": term for name, term in terms.items()})
-        self.log("loss/total", loss, prog_bar=True)
+        if self._teacher:
+            counts = _of_all_ranks(torch.tensor([len(batch.paired)], device=self.device)).tolist()
+            if sum(counts) >= MIN_PAIRS:
+                terms |= self._transfer_terms(batch, output, counts)
+                weights = (self._transfer.fc1, self._transfer.fc2)
+                loss = total_loss(loss, transfer_loss(terms["fc1"], terms["fc2"], weights=weights))
+        self.log_dict({f"loss/{name}": term for name, term in terms.items()}, sync_dist=True)
+        self.log("loss/total", loss, prog_bar=True, sync_dist=True)
         return loss
 
-    def _transfer_terms(self, batch: TrainingBatch, output: NetworkOutput) -> dict[str, Tensor]:
-        assert batch.trimmed is not None
-        teacher = self._teacher[0].to(self.device)
-        with torch.no_grad():
-            source = teacher(batch.trimmed.features, batch.trimmed.mask)
+    def _transfer_terms(
+        self, batch: TrainingBatch, output: NetworkOutput, counts: Sequence[int]
+    ) -> dict[str, Tensor]:
+        """L_FC1 and L_FC2 over the pairs of all processes (D12), `counts` of them in each."""
         pooled, hidden = output.pooled[batch.paired], output.hidden[batch.paired]
+        source_pooled, source_hidden = torch.zeros_like(pooled), torch.zeros_like(hidden)
+        if batch.trimmed is not None:
+            teacher = self._teacher[0].to(self.device)
+            with torch.no_grad():
+                source = teacher(batch.trimmed.features, batch.trimmed.mask)
+            source_pooled, source_hidden = source.pooled, source.hidden
         bandwidth = self._transfer.bandwidth
         return {
-            "fc1": transfer_fc1(source.pooled, pooled, bandwidth=bandwidth),
-            "fc2": transfer_fc2(source.hidden, hidden, bandwidth=bandwidth),
+            name: loss(_of_all_ranks(trimmed, counts), _of_all_ranks(untrimmed, counts), bandwidth=bandwidth)
+            for name, loss, trimmed, untrimmed in (
+                ("fc1", transfer_fc1, source_pooled, pooled),
+                ("fc2", transfer_fc2, source_hidden, hidden),
+            )
         }
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -134,3 +147,18 @@ class TSRModule(pl.LightningModule):
             )
         schedule = torch.optim.lr_scheduler.StepLR(optimizer, settings.decay_every, settings.decay_factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _of_all_ranks(rows: Tensor, counts: Sequence[int] = (1,)) -> Tensor:
+    """(sum of counts, ...) rows of all processes, which have `counts` of them; gradients go back.
+
+    Each process then computes the same loss; the mean over processes that DDP takes of the gradients
+    makes of their sum, which comes back here, that of one process.
+    """
+    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+        return rows
+    if len(counts) == 1:
+        counts = [*counts] * dist.get_world_size()
+    padding = rows.new_zeros(max(counts) - len(rows), *rows.shape[1:])
+    gathered = all_gather(torch.cat([rows, padding]))  # type: ignore[no-untyped-call]
+    return torch.cat([some[:count] for some, count in zip(gathered, counts, strict=True)])

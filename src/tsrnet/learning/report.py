@@ -22,6 +22,7 @@ from tsrnet.learning.experiment import Data
 from tsrnet.learning.figures import FigureCollector
 from tsrnet.learning.plan import Plan
 from tsrnet.learning.testing import VideoResult, localize_videos
+from tsrnet.learning.training import is_first_process
 from tsrnet.progress import track
 from tsrnet.reporting.dashboard import log_results, log_weights, open_dashboard
 from tsrnet.reporting.tables import print_metrics
@@ -36,7 +37,7 @@ _THUMBNAIL_SIZE = 160
 
 def run_dashboard(plan: Plan, config: DictConfig, folder: Path) -> AbstractContextManager[None]:
     """The W&B run of a training, or nothing: named by its overrides, grouped by its sweep."""
-    if plan.dashboard is None:
+    if plan.dashboard is None or not is_first_process():
         return nullcontext()
     hydra = HydraConfig.get()
     sweep = hydra.mode is RunMode.MULTIRUN

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+import torch.distributed as dist
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.utilities import rank_zero_only
 
 from tsrnet.datasets.datamodule import VideoDataModule
 from tsrnet.learning.module import TSRModule
@@ -30,11 +32,35 @@ class TrainerSettings:
     precision: str
     max_steps: int
     checkpoint_every: int
+    strategy: str = "auto"
+    num_nodes: int = 1
+    gradient_clip: float | None = None
 
     def __post_init__(self) -> None:
-        for name, value in (("max_steps", self.max_steps), ("checkpoint_every", self.checkpoint_every)):
-            if value < 1:
-                raise ValueError(f"trainer.{name}: got {value}, need at least 1")
+        for name in ("max_steps", "checkpoint_every", "num_nodes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"trainer.{name}: got {getattr(self, name)}, need at least 1")
+        if self.devices < 1 and self.devices != -1:
+            raise ValueError(f"trainer.devices: got {self.devices}, need at least 1, or -1 for all")
+        if self.gradient_clip is not None and not self.gradient_clip > 0:
+            raise ValueError(f"trainer.gradient_clip: got {self.gradient_clip}, need null or a norm above 0")
+
+    @property
+    def distributed(self) -> bool:
+        return self.devices != 1 or self.num_nodes > 1
+
+
+def is_first_process() -> bool:
+    """Whether this is rank 0 of the processes that train together, which alone writes and tests."""
+    return int(getattr(rank_zero_only, "rank", 0)) == 0
+
+
+def part_from_the_others() -> bool:
+    """End the training together; whether this process goes on, to test and to report alone."""
+    if dist.is_available() and dist.is_initialized():
+        dist.barrier()
+        dist.destroy_process_group()
+    return is_first_process()
 
 
 class _Log(Callback):
@@ -83,9 +109,11 @@ def train_stage(
 ) -> None:
     """Train `module.network` for `max_steps` and finish the stage with its weights.
 
-    When an earlier call was cut off, training goes on from its last checkpoint.
+    When an earlier call was cut off, training goes on from its last checkpoint. Of several processes
+    the first one writes.
     """
-    stage.begin()
+    if is_first_process():
+        stage.begin()
     checkpoint = stage.folder / "last.ckpt"
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     with warnings.catch_warnings():
@@ -96,6 +124,10 @@ def train_stage(
         trainer = pl.Trainer(
             accelerator=settings.accelerator,
             devices=settings.devices,
+            num_nodes=settings.num_nodes,
+            strategy=settings.strategy,
+            gradient_clip_val=settings.gradient_clip,
+            use_distributed_sampler=False,  # each process takes its part of every batch by itself
             precision=settings.precision,  # type: ignore[arg-type]
             max_steps=max_steps,
             max_epochs=-1,
@@ -109,7 +141,7 @@ def train_stage(
                     enable_version_counter=False,
                 ),
                 _Log(stage.key, min(10, max_steps)),
-                _Bar(f"training {stage.key}", max_steps),
+                *([_Bar(f"training {stage.key}", max_steps)] if is_first_process() else []),
             ],
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -117,4 +149,6 @@ def train_stage(
         )
         resume = str(checkpoint) if checkpoint.exists() else None
         trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
-    stage.finish({name: value.cpu() for name, value in module.network.state_dict().items()})
+    if is_first_process():
+        stage.finish({name: value.cpu() for name, value in module.network.state_dict().items()})
+    trainer.strategy.barrier()  # the others load what was written
