@@ -68,6 +68,9 @@ def worker_pool(workers: int) -> Iterator[Workers]:
     Ctrl-C, which ends this process; it then ends them, whatever they are at.
     """
     number = workers or os.cpu_count() or 1
+    if multiprocessing.get_start_method(allow_none=True) == "loky":
+        # Under joblib's launcher; fresh interpreters would be told of a way to start that they lack.
+        multiprocessing.set_start_method("spawn", force=True)
     pool = ProcessPool(number, context=multiprocessing.get_context("spawn"), initializer=_begin)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
