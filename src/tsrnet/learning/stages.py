@@ -25,7 +25,7 @@ FORMAT = 1
 @contextmanager
 def held(folder: Path, name: str) -> Iterator[None]:
     """Let no other process hold the same name; wait, and say so, while one does."""
-    lock = FileLock(make_folder(folder) / f".{name}.lock")
+    lock = FileLock(make_folder(folder / ".locks") / name)
     try:
         lock.acquire(blocking=False)
     except Timeout:
