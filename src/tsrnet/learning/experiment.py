@@ -302,7 +302,11 @@ def test_activations(plan: Plan, data: Data, trained: Mapping[str, Trained]) -> 
     for stream, result in trained.items():
         module = _datamodule(plan, data.untrimmed, data.untrimmed_store, stream, 1)
         tested = json.dumps([data.untrimmed.name, [record.id for record in data.untrimmed.test]])
-        identity = {"network": result.stages[-1], "videos": hashlib.sha256(tested.encode()).hexdigest()[:16]}
+        identity = {
+            "network": result.stages[-1],
+            "features": {k: v for k, v in data.untrimmed_store.identity.items() if k != "versions"},
+            "videos": hashlib.sha256(tested.encode()).hexdigest()[:16],
+        }
         stage = Stage(plan.stages_root, f"activations-{stream}", identity)
         stores[stream] = ActivationStore(stage.folder)
         with held(plan.stages_root, stage.key):
