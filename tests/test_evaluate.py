@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -82,6 +84,35 @@ def test_weights_of_another_file(root: Path) -> None:
     mine, trained = (read(root / name / "metrics.json") for name in ("mine", "rgb"))
     assert mine["detection"] == trained["detection"]
     assert mine["stages"][0].startswith("sha256 ")
+
+
+def test_a_run_folder_of_a_stranger_executes_nothing(root: Path, tmp_path: Path) -> None:
+    """Neither by a tag of YAML nor by a `_target_`, nor by a pickle for weights."""
+    mark = tmp_path / "executed"
+    for name in ("tag", "target", "pickle"):
+        shutil.copytree(root / "rgb", tmp_path / name)
+    config = (root / "rgb" / "config.yaml").read_text()
+    (tmp_path / "tag" / "config.yaml").write_text(f"a: !!python/object/apply:os.mkdir ['{mark}']\n{config}")
+    hostile = f"model:\n  _target_: os.mkdir\n  path: {mark}\n"
+    (tmp_path / "target" / "config.yaml").write_text(config.replace("model:\n", hostile))
+    (tmp_path / "weights.pt").write_bytes(pickle.dumps(Evil(str(mark))))
+    results = [
+        evaluate(root, f"run={tmp_path}/tag"),
+        evaluate(root, f"run={tmp_path}/target", f"hydra.run.dir={tmp_path}/out"),
+        evaluate(root, f"run={tmp_path}/pickle", f"checkpoint={tmp_path}/weights.pt"),
+    ]
+    assert not mark.exists()
+    assert [result.returncode for result in results] == [2, 0, 2]
+    assert "no configuration of a run" in results[0].stderr
+    assert "no weights of this network" in results[2].stderr
+
+
+class Evil:
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (os.mkdir, (self.path,))
 
 
 @pytest.mark.parametrize(
