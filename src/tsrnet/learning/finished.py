@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -114,4 +115,6 @@ def _tested(texts: tuple[str, ...], checkpoint: str | None) -> Tested:
     else:
         raise UserError("checkpoint: holds one stream, this run has two; need a run of stream=rgb or flow")
     stages = tuple(stage for result in trained.values() for stage in result.stages)
-    return Tested(data, test_activations(together, data, trained), stages)
+    tested = Tested(data, test_activations(together, data, trained), stages)
+    gc.freeze()  # all this stays: collections between the values of a sweep need not look at it again
+    return tested
