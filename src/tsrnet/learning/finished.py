@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import gc
 from collections.abc import Mapping, Sequence
@@ -117,4 +118,5 @@ def _tested(texts: tuple[str, ...], checkpoint: str | None) -> Tested:
     stages = tuple(stage for result in trained.values() for stage in result.stages)
     tested = Tested(data, test_activations(together, data, trained), stages)
     gc.freeze()  # all this stays: collections between the values of a sweep need not look at it again
+    atexit.register(gc.unfreeze)  # or libraries complain at the end of what was not given back
     return tested
