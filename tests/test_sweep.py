@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import csv
+import json
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+
+import pytest
+import yaml
+
+from tsrnet.command import FAILED
+from tsrnet.datasets.records import Collection, Segment, VideoRecord
+from tsrnet.errors import UserError
+from tsrnet.reporting.workspace import workspace
 
 Train = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -34,3 +44,68 @@ def test_jobs_side_by_side_share_teacher_and_networks(train: Train, tmp_path: Pa
     again = train(*command)
     assert again.returncode == 0
     assert "training" not in again.stderr
+
+
+def test_a_search_maximises_accuracy_on_training_videos(train: Train, tmp_path: Path) -> None:
+    """Two trials; no figure of theirs needs a segment or a test video."""
+    sweep = tmp_path / "sweep"
+    command = (
+        *("stream=rgb", "transfer=none", "holdout=0.5", "hydra.sweeper.n_trials=2"),
+        *(f"paths.data={tmp_path}/data", f"hydra.sweep.dir={sweep}", "+sweep=optuna"),
+    )
+    result = train(*command)
+    assert result.returncode == 0, result.stderr
+    found = [json.loads((sweep / str(n) / "metrics.json").read_text()) for n in range(2)]
+    assert [(some["videos"], some["detection"]) for some in found] == [(3, None)] * 2
+    best = yaml.safe_load((sweep / "optimization_results.yaml").read_text())
+    assert best["best_value"] == max(some["recognition"]["rgb"]["accuracy"] for some in found)
+    result = train(*command, "holdout=0")
+    assert result.returncode == 1
+    assert "a search needs a share of the training videos" in result.stderr
+
+
+def test_a_job_that_breaks_is_named_with_its_log_and_the_others_go_on(train: Train, tmp_path: Path) -> None:
+    """The second job's folder for timelines is a file: an error that is nobody's mistake of values."""
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "timelines").write_text("in the way")
+    result = train(
+        *("stream=rgb", "transfer=none", f"paths.data={tmp_path}/data", f"hydra.sweep.dir={tmp_path}"),
+        *("loss.alpha=1,2,-3", "-m"),
+    )
+    assert result.returncode == 1
+    named = [line for line in result.stdout.splitlines() if line.startswith("failed: ")]
+    assert [line.split(": ")[1] for line in named] == [f"{tmp_path}/1", f"{tmp_path}/2"]
+    assert "timelines" in (tmp_path / "1" / FAILED).read_text()
+    assert "loss.alpha: got -3.0" in (tmp_path / "2" / FAILED).read_text()
+    assert (tmp_path / "0" / "metrics.json").is_file()
+    assert not (tmp_path / "0" / FAILED).exists()
+
+
+def test_videos_are_held_out_of_every_class_and_without_segments() -> None:
+    records = tuple(
+        VideoRecord(f"v{i}", "train", 10.0, ("ab"[i % 2],), (Segment(0.0, 1.0, "ab"[i % 2]),))
+        for i in range(16)
+    )
+    whole = Collection("demo", ("a", "b"), records, (), Path())
+    split = whole.held_out(0.25)
+    assert Counter(record.labels[0] for record in split.test) == {"a": 2, "b": 2}
+    assert {record.id for record in (*split.train, *split.test)} == {record.id for record in records}
+    assert len(split.train) == 12
+    assert not any(record.segments for record in split.test)
+    with pytest.raises(UserError, match=r"holdout: got 0\.01"):
+        whole.held_out(0.01)
+
+
+def test_the_workspace_shows_what_runs_log() -> None:
+    pytest.importorskip("wandb_workspaces")
+    text = workspace("me", "tsrnet", "TSRNet")._to_model().model_dump_json(by_alias=True)
+    for shown in (
+        *("config:loss.value.alpha", "config:loss.value.beta", "config:localization.value.theta"),
+        *("summary:test/average_mAP", "test/mAP/0.50", "tsrnet-rgb/loss/fc1", "test/timelines"),
+    ):
+        assert f'"{shown}"' in text
+    result = subprocess.run(
+        [sys.executable, "-m", "tsrnet.dashboard"], capture_output=True, text=True, check=False
+    )
+    assert (result.returncode, len(result.stderr.splitlines())) == (2, 1)
+    assert "entity: got nothing" in result.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -95,31 +96,71 @@ def test_baselines_train(train, first: Path, data: Path, choice: str) -> None:
     assert len(stages) == (2 if choice == "transfer=fc1" else 1)
 
 
-def test_training_killed_in_the_middle_goes_on_to_the_same_metrics(
-    tiny: tuple[str, ...], first: Path, data: Path, tmp_path: Path
-) -> None:
+@pytest.fixture
+def untrained(data: Path, first: Path, tmp_path: Path) -> Path:
+    """A data folder with features, without teachers and networks."""
     shutil.copytree(data / "demo", tmp_path / "demo")
     shutil.copytree(data / "features", tmp_path / "features")
-    command = [
-        *(sys.executable, "-m", "tsrnet.train", *tiny),
-        *(f"paths.data={tmp_path}", f"hydra.run.dir={tmp_path}/run", "stream=flow", "seed=3"),
-        *("trainer.max_steps=400", "trainer.checkpoint_every=20"),
-    ]
-    shutil.copytree(data / "stages", tmp_path / "stages", ignore=shutil.ignore_patterns("t*"))
+    shutil.copytree(data / "stages", tmp_path / "stages", ignore=shutil.ignore_patterns("t*", "a*"))
+    return tmp_path
+
+
+def until_checkpoint(command: list[str], data: Path, number: signal.Signals) -> int:
+    """Run the command until it has a checkpoint of the network, then send it a signal."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
-    while not list((tmp_path / "stages").glob("tsrnet-*/last.ckpt")) and time.monotonic() < deadline:
+    while not list((data / "stages").glob("tsrnet-*/last.ckpt")) and time.monotonic() < deadline:
         time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert not list((tmp_path / "stages").glob("tsrnet-*/weights.pt")), (
-        "the kill came too late to test anything"
-    )
+    os.kill(process.pid, number)
+    code = process.wait()
+    assert not list((data / "stages").glob("tsrnet-*/weights.pt")), "the signal came too late"
+    return code
+
+
+@pytest.mark.parametrize(
+    ("number", "more"),
+    [
+        (signal.SIGKILL, ()),
+        (signal.SIGTERM, ("trainer.accumulate=2", "trainer.gradient_clip=1")),
+        (signal.SIGINT, ("trainer.precision=bf16-mixed",)),
+    ],
+)
+def test_training_stopped_in_the_middle_goes_on_to_the_same_metrics(
+    tiny: tuple[str, ...], untrained: Path, number: signal.Signals, more: tuple[str, ...]
+) -> None:
+    command = [
+        *(sys.executable, "-m", "tsrnet.train", *tiny, *more),
+        *(f"paths.data={untrained}", f"hydra.run.dir={untrained}/run", "stream=flow", "seed=3"),
+        *("trainer.max_steps=200", "trainer.checkpoint_every=20"),
+    ]
+    code = until_checkpoint(command, untrained, number)
+    assert code == (-9 if number == signal.SIGKILL else 128 + number)
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
-    cut = json.loads((tmp_path / "run" / "metrics.json").read_text())
-    shutil.rmtree(next((tmp_path / "stages").glob("tsrnet-*")))
+    cut = json.loads((untrained / "run" / "metrics.json").read_text())
+    shutil.rmtree(next((untrained / "stages").glob("tsrnet-*")))
+    shutil.rmtree(next((untrained / "stages").glob("activations-*")))
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
-    assert json.loads((tmp_path / "run" / "metrics.json").read_text()) == cut
+    assert json.loads((untrained / "run" / "metrics.json").read_text()) == cut
+
+
+def test_a_disk_that_is_full_leaves_the_last_checkpoint(tiny: tuple[str, ...], untrained: Path) -> None:
+    command = [
+        *(sys.executable, "-m", "tsrnet.train", *tiny, "stream=flow", "transfer=none"),
+        *(f"paths.data={untrained}", f"hydra.run.dir={untrained}/run"),
+        *("trainer.max_steps=200", "trainer.checkpoint_every=20"),
+    ]
+    until_checkpoint(command, untrained, signal.SIGKILL)
+    checkpoint = next((untrained / "stages").glob("tsrnet-*/last.ckpt"))
+    before = checkpoint.read_bytes()
+
+    def small_disk() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2,) * 2)
+
+    full = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=small_disk)
+    assert full.returncode == 2
+    assert full.stderr.strip().splitlines()[-1].startswith(f"error: {checkpoint.parent}: cannot be written")
+    assert checkpoint.read_bytes() == before
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def test_unreadable_video_is_named_and_the_others_are_kept(

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import fcntl
 import functools
 import os
 import re
+import signal
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
@@ -21,9 +25,12 @@ from omegaconf.errors import OmegaConfBaseException
 from tsrnet.errors import UserError
 
 FAILED = "failed.txt"
-"""In the folder of a job of a multirun: the mistake that ended it."""
+"""In the folder of a job of a multirun that runs or that a mistake or a kill has ended: the reason."""
 failed_jobs: list[Path] = []
 """Of the multirun that has ended; the command then exits with 1."""
+running_sweeps: list[Path] = []
+"""The folder of the multirun that goes on in this process."""
+_stopped_by: list[int] = []
 
 
 def conf_folder() -> Path:
@@ -32,29 +39,30 @@ def conf_folder() -> Path:
     return inside if inside.is_dir() else Path(__file__).parents[2] / "conf"
 
 
-def run_command(config_name: str, function: Callable[[DictConfig], None], *, folder: str = "") -> None:
-    """Run `function` with the composed configuration; exit 2 on a mistake, 130 on Ctrl-C.
+def run_command(config_name: str, function: Callable[[DictConfig], object], *, folder: str = "") -> None:
+    """Run `function` with the composed configuration; exit 2 on a mistake, 128 + n on signal n.
 
-    `folder`: where the configuration begins, below `conf`.
-
-    A user who sets HYDRA_FULL_ERROR=1 gets the stack trace.
+    `folder`: where the configuration begins, below `conf`. What `function` returns is what a sweeper
+    that searches maximises. A user who sets HYDRA_FULL_ERROR=1 gets the stack trace.
     """
     # Threads that wait must not spin: two jobs on the same cores slow each other down many times then.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported
     trace = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing pages
+    for number in (signal.SIGINT, signal.SIGTERM):  # SIGTERM: a cluster takes the machine away
+        signal.signal(number, _stop)
+    if int(os.environ.get("RANK", "0")):  # torchrun: the first process has the run folder
+        sys.argv += ["hydra.run.dir=.", "hydra.output_subdir=null", "hydra/job_logging=none"]
 
     @functools.wraps(function)
-    def job(config: DictConfig) -> None:
+    def job(config: DictConfig) -> object:
+        if HydraConfig.get().mode is RunMode.MULTIRUN:
+            return _one_of_many(function, config, Path(HydraConfig.get().runtime.output_dir) / FAILED)
         try:
-            function(config)
+            return function(config)
         except UserError as error:
             if trace:
                 raise
-            if HydraConfig.get().mode is RunMode.MULTIRUN:  # the other jobs go on
-                _say(str(error))
-                (Path(HydraConfig.get().runtime.output_dir) / FAILED).write_text(str(error))
-                return
             # Here and not below: Hydra would put a line with all overrides before ours.
             sys.exit(_say(str(error), error.exit_code))
 
@@ -67,9 +75,56 @@ def run_command(config_name: str, function: Callable[[DictConfig], None], *, fol
         if trace:
             raise
         sys.exit(_say(_one_line(error, root, config_name)))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):  # Lightning makes the second of the first
+        if not _stopped_by:
+            raise
         print("\nstopped; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(128 + _stopped_by[0])
+    except Exception as error:
+        if trace or not running_sweeps:
+            raise
+        # A launcher lost a process, or a sweeper found no result: the others are still reported.
+        from tsrnet.reporting.sweep import report_sweep, wait_for_jobs
+
+        wait_for_jobs(running_sweeps[0])
+        report_sweep(running_sweeps[0])
+        what = (str(error).strip().splitlines() or [""])[0]
+        sys.exit(
+            _say(f"the multirun ended early, the same command goes on: {type(error).__name__}: {what}", 1)
+        )
+
+
+def _stop(number: int, _: FrameType | None) -> None:
+    _stopped_by.append(number)
+    raise KeyboardInterrupt
+
+
+def _one_of_many(function: Callable[[DictConfig], object], config: DictConfig, mark: Path) -> object:
+    """A job of a multirun: whatever ends it, the others go on, and the reason stands in its folder."""
+    with mark.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # goes with the process, see `is_running`
+        file.write("it was killed before its end")
+        file.flush()
+        try:
+            result = function(config)
+        except Exception as error:
+            mark.write_text(str(error) if isinstance(error, UserError) else traceback.format_exc().strip())
+            _say(mark.read_text())
+            return None
+        mark.unlink()
+    return result
+
+
+def is_running(mark: Path) -> bool:
+    """Whether the job of a multirun that has this mark in its folder goes on, in whatever process."""
+    try:
+        with mark.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 def _say(mistake: str, exit_code: int = 2) -> int:

@@ -10,8 +10,11 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
-def train(config: DictConfig) -> None:
-    """Data and features, a network a stream, the test videos, the run folder."""
+def train(config: DictConfig) -> float | None:
+    """Data and features, a network a stream, the test videos, the run folder.
+
+    Returns what a search maximises: the accuracy on the training videos that `holdout` keeps out.
+    """
     from pathlib import Path
 
     from hydra.core.hydra_config import HydraConfig
@@ -25,6 +28,8 @@ def train(config: DictConfig) -> None:
     from tsrnet.learning.training import part_from_the_others
 
     plan = Plan.from_config(config)
+    if "Optuna" in HydraConfig.get().sweeper._target_ and not plan.holdout:
+        raise UserError("holdout: got 0, a search needs a share of the training videos, as holdout=0.25")
     if plan.trainer.distributed and HydraConfig.get().mode is RunMode.MULTIRUN:
         raise UserError(
             "trainer.devices: got a multirun with several processes, which would each begin all of it; give"
@@ -35,10 +40,11 @@ def train(config: DictConfig) -> None:
         data = prepare_data(plan)
         trained = {stream: train_network(plan, data, stream) for stream in plan.streams}
         if not part_from_the_others():
-            return
+            return None
         stores = test_activations(plan, data, trained)
         stages = [stage for result in trained.values() for stage in result.stages]
-        report_test(plan, data, stores, stages, folder, config)
+        accuracy = report_test(plan, data, stores, stages, folder, config)
+    return accuracy if plan.holdout else None
 
 
 if __name__ == "__main__":

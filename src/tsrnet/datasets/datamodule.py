@@ -63,12 +63,13 @@ class VideoDataModule(pl.LightningDataModule):
             counterpart=self._counterpart,
             seed=self._seed,
         )
+        a_step = self.trainer.accumulate_grad_batches if self.trainer else 1
         stream = BatchStream(
             len(videos),
             batch_size=self._batch_size,
-            num_steps=self._num_steps,
+            num_steps=self._num_steps * a_step,
             seed=self._seed,
-            start_step=self.trainer.global_step if self.trainer else 0,
+            start_step=self.trainer.global_step * a_step if self.trainer else 0,
             rank=self.trainer.global_rank if self.trainer else 0,
             num_ranks=self.trainer.world_size if self.trainer else 1,
         )

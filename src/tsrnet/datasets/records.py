@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import math
@@ -82,6 +83,25 @@ class Collection:
         )
         train = tuple(record for record in kept if record.labels)
         return replace(self, classes=tuple(sorted(classes)), train=train, test=())
+
+    def held_out(self, share: float) -> Collection:
+        """A share of the training videos of each class, without segments, in place of the test videos.
+
+        Which ones follows from their ids alone. Raises UserError where a side is empty.
+        """
+        order = sorted(self.train, key=lambda r: (r.labels, hashlib.sha256(r.id.encode()).hexdigest()))
+        chosen = {
+            record.id for i, record in enumerate(order) if math.floor((i + 1) * share) > math.floor(i * share)
+        }
+        if not 0 < len(chosen) < len(order):
+            raise UserError(
+                f"holdout: got {share} of {len(order)} training videos, which leaves a side empty"
+            )
+        train = tuple(record for record in self.train if record.id not in chosen)
+        held = (record for record in self.train if record.id in chosen)
+        return replace(
+            self, train=train, test=tuple(replace(record, segments=(), ambiguous=()) for record in held)
+        )
 
 
 @dataclass(frozen=True)

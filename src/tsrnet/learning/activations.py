@@ -46,17 +46,15 @@ def activations_of(
     network.eval().to(device)
     for loaded in loader:
         batch: VideoBatch = loaded.to(device)
-        output = network(batch.features, batch.mask)
-        activations = network.class_activations(batch.features)
-        probabilities = output.logits.softmax(dim=1)
+        view = network.view(batch.features, batch.mask)
         for row, video_id in enumerate(batch.ids):
             real = batch.mask[row]
             yield VideoActivations(
                 video_id,
-                probabilities[row].float().cpu().numpy(),
-                output.attention_logits[row, real].float().cpu().numpy(),
-                output.attention[row, real].float().cpu().numpy(),
-                activations[row, real].half().cpu().numpy(),
+                view.probabilities[row].float().cpu().numpy(),
+                view.logits[row, real].float().cpu().numpy(),
+                view.weights[row, real].float().cpu().numpy(),
+                view.activations[row, real].half().cpu().numpy(),
             )
 
 

@@ -55,7 +55,18 @@ class Trained:
 
 
 def prepare_data(plan: Plan) -> Data:
-    """Videos, annotations and features, made where they are missing."""
+    """Videos, annotations and features, made where they are missing.
+
+    With `plan.holdout`, training videos in place of the test videos.
+    """
+    data = _prepare_all(plan)
+    if not plan.holdout:
+        return data
+    untrimmed = data.untrimmed.held_out(plan.holdout)
+    return replace(data, untrimmed=untrimmed, ground_truth={record.id: record for record in untrimmed.test})
+
+
+def _prepare_all(plan: Plan) -> Data:
     if isinstance(plan.features, SimulationSettings):
         return _simulate(plan, plan.features)
     found = plan.dataset.read()
@@ -282,6 +293,7 @@ def _identity(plan: Plan, data: VideoDataModule, store: FeatureSource, stream: s
         "batch_size": plan.batch_size,
         "precision": plan.trainer.precision,
         "gradient_clip": plan.trainer.gradient_clip,
+        "accumulate": plan.trainer.accumulate,
         "features": features,
         "videos": _videos(data),
     }

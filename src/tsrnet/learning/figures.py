@@ -97,7 +97,8 @@ class FigureCollector:
         return {**everything, "available": {"videos": len(results.videos), **there}}
 
     def _figures(self, protocol: Protocol, results: Results, videos: Ints) -> dict[str, Any]:
-        """recognition: stream or "fusion" -> accuracy, mAP, hit@k; detection: those of the protocol."""
+        """recognition: stream or "fusion" -> accuracy, mAP, hit@k; detection: those of the protocol, None
+        where no video has a segment."""
         records = [self.records[video] for video in videos]
         labels = np.array([[name in record.labels for name in self.classes] for record in records])
         has = np.isin(videos, results.videos)
@@ -106,6 +107,8 @@ class FigureCollector:
             stream: recognition_figures(scores, labels[has], missing=missing)
             for stream, scores in results.probabilities.items()
         }
+        if not any(record.segments for record in records):  # held out of training: labels are all there is
+            return {"recognition": recognition, "detection": None}
         label = {name: index for index, name in enumerate(self.classes)}
         truth = Segments.of(
             [

@@ -85,7 +85,8 @@ class TSRModule(pl.LightningModule):
         self._teacher = [teacher.eval().requires_grad_(False)] if teacher else []
 
     def on_train_batch_start(self, batch: TrainingBatch, batch_idx: int) -> None:
-        torch.manual_seed(self._seed * 1_000_003 + self.global_step)
+        a_step = self.trainer.accumulate_grad_batches
+        torch.manual_seed(self._seed * 1_000_003 + self.global_step * a_step + batch_idx % a_step)
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         videos = batch.videos

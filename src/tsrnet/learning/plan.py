@@ -44,6 +44,7 @@ class Plan:
     teacher_steps: int
     overlap_steps: int  # 0: no overlap pretraining
     batch_size: int
+    holdout: float  # share of the training videos that is tested on instead of the test set; 0: none
     localization: LocalizationSettings
     num_timelines: int
     features_root: Path
@@ -72,6 +73,7 @@ class Plan:
             if config.pretrain.overlap
             else 0,
             batch_size=_at_least("optimizer.batch_size", batch_size, 1),
+            holdout=_holdout(config.get("holdout", 0.0)),
             localization=settings_of(LocalizationSettings, config.localization, where="localization"),
             num_timelines=_at_least("report.timelines", config.report.timelines, 0),
             features_root=Path(config.paths.features),
@@ -140,6 +142,12 @@ def _protocol(dataset: DictConfig) -> Protocol:
 
 def _plain(node: Any) -> Any:
     return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+
+
+def _holdout(value: Any) -> float:
+    if not isinstance(value, int | float) or not 0 <= value < 1:
+        raise UserError(f"holdout: got {value}, need a share of the training videos, 0 or in (0, 1)")
+    return float(value)
 
 
 def _at_least(key: str, value: Any, least: int) -> int:

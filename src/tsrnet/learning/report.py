@@ -67,8 +67,11 @@ def report_test(
     stages: Sequence[str],
     folder: Path,
     config: DictConfig,
-) -> None:
-    """Localise in the test videos and write what a run folder holds; `stages` made the networks."""
+) -> float:
+    """Localise in the test videos and write what a run folder holds; `stages` made the networks.
+
+    Returns the accuracy of the last, the fused, stream.
+    """
     records = dict(data.ground_truth)
     figures = FigureCollector(tuple(records.values()), data.untrimmed.classes)
 
@@ -89,7 +92,7 @@ def report_test(
     found = figures.figures(plan.protocol)
     metrics = {
         "simulated": isinstance(plan.features, SimulationSettings),
-        "protocol": plan.protocol.name,
+        "protocol": f"{plan.holdout:g} of the training videos" if plan.holdout else plan.protocol.name,
         "videos": len(records),
         "missing": len(records) - found["available"]["videos"],
         **found,
@@ -111,6 +114,7 @@ def report_test(
         weights = {stage: plan.stages_root / stage / "weights.pt" for stage in stages}
         log_weights({stage: path for stage, path in weights.items() if path.is_file()})
     print(f"run folder: {folder}")
+    return float(list(found["recognition"].values())[-1]["accuracy"])
 
 
 def _strip(path: Path, duration_s: float) -> list[Image]:

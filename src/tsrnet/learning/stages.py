@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import sys
 import time
@@ -87,8 +88,10 @@ class Stage:
 
     def finish(self, state: dict[str, Tensor]) -> None:
         """Store the result; from now on the stage is finished."""
+        buffer = io.BytesIO()  # torch's own errors do not say that the disk is full
+        torch.save(state, buffer)
         with atomic_path(self.weights) as part:
-            torch.save(state, part)
+            part.write_bytes(buffer.getbuffer())
         (self.folder / "last.ckpt").unlink(missing_ok=True)
 
     def load(self) -> dict[str, Tensor]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import resource
+import signal
 import time
 import warnings
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from tsrnet.datasets.datamodule import VideoDataModule
+from tsrnet.errors import UserError
 from tsrnet.learning.module import TSRModule
 from tsrnet.learning.stages import Stage
 from tsrnet.progress import Progress
@@ -35,9 +38,10 @@ class TrainerSettings:
     strategy: str = "auto"
     num_nodes: int = 1
     gradient_clip: float | None = None
+    accumulate: int = 1  # batches a step
 
     def __post_init__(self) -> None:
-        for name in ("max_steps", "checkpoint_every", "num_nodes"):
+        for name in ("max_steps", "checkpoint_every", "num_nodes", "accumulate"):
             if getattr(self, name) < 1:
                 raise ValueError(f"trainer.{name}: got {getattr(self, name)}, need at least 1")
         if self.devices < 1 and self.devices != -1:
@@ -72,7 +76,7 @@ class _Log(Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         step = trainer.global_step
-        if step % self._every:
+        if step % self._every or (self._last and self._last[0] == step):
             return
         now = time.monotonic()
         values = {name: float(value) for name, value in trainer.callback_metrics.items()}
@@ -84,6 +88,21 @@ class _Log(Callback):
             values["steps_per_s"] = (step - self._last[0]) / (now - self._last[1])
         self._last = step, now
         log_losses(self._stage, step, values)
+
+
+class _KeepSignal(Callback):
+    """What SIGTERM did before does it in training, too.
+
+    Lightning's handler ends with exit code 0, and of several processes waits for all in the middle of
+    what else they exchange.
+    """
+
+    def __init__(self) -> None:
+        self._handler = signal.getsignal(signal.SIGTERM)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if callable(self._handler):
+            signal.signal(signal.SIGTERM, self._handler)
 
 
 class _Bar(Callback):
@@ -127,6 +146,7 @@ def train_stage(
             num_nodes=settings.num_nodes,
             strategy=settings.strategy,
             gradient_clip_val=settings.gradient_clip,
+            accumulate_grad_batches=settings.accumulate,
             use_distributed_sampler=False,  # each process takes its part of every batch by itself
             precision=settings.precision,  # type: ignore[arg-type]
             max_steps=max_steps,
@@ -140,6 +160,7 @@ def train_stage(
                     every_n_train_steps=settings.checkpoint_every,
                     enable_version_counter=False,
                 ),
+                _KeepSignal(),
                 _Log(stage.key, min(10, max_steps)),
                 *([_Bar(f"training {stage.key}", max_steps)] if is_first_process() else []),
             ],
@@ -148,7 +169,15 @@ def train_stage(
             default_root_dir=stage.folder,
         )
         resume = str(checkpoint) if checkpoint.exists() else None
-        trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+        try:
+            trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
+                raise
+            raise UserError(
+                f"{stage.folder}: cannot be written ({error.strerror}); free space and give the same command"
+                " again, it goes on from the last checkpoint"
+            ) from error
     if is_first_process():
         stage.finish({name: value.cpu() for name, value in module.network.state_dict().items()})
     trainer.strategy.barrier()  # the others load what was written

@@ -54,6 +54,20 @@ class NetworkOutput:
     logits: Tensor
 
 
+@dataclass(frozen=True)
+class View:
+    """What localisation needs to know of a batch.
+
+    `probabilities` (batch, classes); `logits` and `weights` (batch, time, hops), the attention before and
+    after its softmax or sigmoid; `activations` (batch, time, classes), v_c^T x_i of eq. (10).
+    """
+
+    probabilities: Tensor
+    logits: Tensor
+    weights: Tensor
+    activations: Tensor
+
+
 class Network(nn.Module):
     """Teacher, Two-Stream, SRNet and TSRNet alike: they differ in settings and losses only."""
 
@@ -81,6 +95,13 @@ class Network(nn.Module):
         pooled = rows.flatten(1) if self.settings.merge == "concat" else rows.mean(dim=1)
         hidden = self.classifier.hidden(pooled)
         return NetworkOutput(logits, attention, pooled, hidden, self.classifier.scores(hidden))
+
+    def view(self, features: Tensor, mask: Tensor) -> View:
+        """features (batch, time, d), mask (batch, time) -> View."""
+        output = self(features, mask)
+        probabilities = output.logits.softmax(dim=1)
+        activations = self.class_activations(features)
+        return View(probabilities, output.attention_logits, output.attention, activations)
 
     def class_activations(self, features: Tensor) -> Tensor:
         """v_c^T x_i of eq. (10) for every snippet: (batch, time, d) -> (batch, time, classes)."""

@@ -113,8 +113,10 @@ def log_results(
         return
     import wandb
 
-    flat = {f"test/mAP/{name}": value for name, value in metrics["detection"]["mAP"].items()}
-    flat["test/average_mAP"] = metrics["detection"]["average_mAP"]
+    flat = {}
+    if metrics["detection"]:
+        flat = {f"test/mAP/{name}": value for name, value in metrics["detection"]["mAP"].items()}
+        flat["test/average_mAP"] = metrics["detection"]["average_mAP"]
     for stream, figures in metrics["recognition"].items():
         flat |= {f"test/{stream}/{name}": value for name, value in figures.items()}
     for stream, figures in metrics["attention"].items():
@@ -132,7 +134,7 @@ def log_results(
         {
             **flat,
             "test/detections": wandb.Table(["video", "label", "start_s", "end_s", "score"], data=rows),
-            **{f"test/timelines/{path.stem}": wandb.Image(str(path)) for path in timelines},
+            "test/timelines": [wandb.Image(str(path), caption=path.stem) for path in timelines],
             "test/confusion": wandb.plot.confusion_matrix(
                 y_true=[number[name] for name in true],
                 preds=[number[name] for name in recognised],

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import os
+import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tsrnet.command import FAILED, failed_jobs
+from tsrnet.command import FAILED, failed_jobs, is_running, running_sweeps
 from tsrnet.files import atomic_path
 
 _SEED = "seed"
@@ -32,7 +34,10 @@ class Row:
 
 
 class SweepReport(Callback):
-    """Hydra calls it when a multirun of a command that writes metrics.json has ended."""
+    """Hydra calls it when a multirun of a command that writes metrics.json begins and has ended."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        running_sweeps.append(Path(config.hydra.sweep.dir))
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         report_sweep(Path(config.hydra.sweep.dir))
@@ -47,9 +52,13 @@ def report_sweep(folder: Path) -> bool:
     jobs = [path for path in sorted(folder.iterdir(), key=_number) if (path / ".hydra").is_dir()]
     for job in jobs:
         if (job / FAILED).is_file():
+            if is_running(job / FAILED):
+                console.print(f"still running: {escape(str(job))}")
+                continue
             failed_jobs.append(job)
-            console.print(f"failed: {escape(str(job))}: {escape((job / FAILED).read_text().strip())}")
-    rows = _rows([job for job in jobs if (job / "metrics.json").is_file()])
+            reason = (job / FAILED).read_text().strip().splitlines()[-1]  # of a stack trace what it says
+            console.print(f"failed: {escape(str(job))}: {escape(reason)} ({FAILED} there has all of it)")
+    rows = _rows([job for job in jobs if (job / "metrics.json").is_file() and not (job / FAILED).is_file()])
     if not rows:
         return False
     with atomic_path(folder / "sweep.csv") as part, part.open("w", newline="") as file:
@@ -72,6 +81,14 @@ def report_sweep(folder: Path) -> bool:
     drawn = _draw(rows, folder / "sweep.png", title=what)
     print(f"sweep folder: {folder} (sweep.csv{', sweep.png' if drawn else ''})")
     return True
+
+
+def wait_for_jobs(folder: Path) -> None:
+    """Return when no job of the multirun runs any more; those that have been started last show up late."""
+    time.sleep(5)
+    while running := sum(is_running(path) for path in folder.glob(f"*/{FAILED}")):
+        print(f"waiting for {running} jobs", end="\r", file=sys.stderr, flush=True)
+        time.sleep(1)
 
 
 def _number(path: Path) -> tuple[int, str]:
@@ -102,6 +119,8 @@ def _overrides(path: Path) -> dict[str, str]:
 
 def _figures(metrics: Mapping[str, Any]) -> dict[str, float]:
     recognition = list(metrics["recognition"].values())[-1]
+    if not metrics["detection"]:
+        return {"accuracy": recognition["accuracy"]}
     mean = metrics["detection"]["mAP"]
     shown = [name for name in ("0.10", "0.30", "0.50", "0.70", "0.75", "0.95") if name in mean]
     return {

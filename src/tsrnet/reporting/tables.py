@@ -25,13 +25,14 @@ def print_metrics(metrics: Mapping[str, Any]) -> None:
     for stream, figures in metrics["recognition"].items():
         recognition.add_row(stream, *(f"{100 * figures[name]:.1f}" for name in names))
     console.print(recognition)
-    detection = Table(title=f"Detection mAP (%) at tIoU: {protocol}")
-    means = metrics["detection"]["mAP"]
-    for name in (*means, "average"):
-        detection.add_column(name, justify="right")
-    average = metrics["detection"]["average_mAP"]
-    detection.add_row(*(f"{100 * value:.1f}" for value in (*means.values(), average)))
-    console.print(detection)
+    if metrics["detection"]:
+        detection = Table(title=f"Detection mAP (%) at tIoU: {protocol}")
+        means = metrics["detection"]["mAP"]
+        for name in (*means, "average"):
+            detection.add_column(name, justify="right")
+        average = metrics["detection"]["average_mAP"]
+        detection.add_row(*(f"{100 * value:.1f}" for value in (*means.values(), average)))
+        console.print(detection)
     if metrics["attention"]:
         attention = Table(title="Mean attention x n, ground-truth segments against the rest")
         for name in ("stream", "inside", "outside", "ratio"):

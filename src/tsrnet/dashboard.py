@@ -1,0 +1,36 @@
+"""`python -m tsrnet.dashboard`: makes the W&B workspace that shows the runs of a project."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tsrnet.command import run_command
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def dashboard(config: DictConfig) -> None:
+    """Build the workspace and save it with W&B; print its address."""
+    from importlib.util import find_spec
+
+    from tsrnet.errors import UserError
+    from tsrnet.reporting.workspace import workspace
+
+    for key in ("entity", "project"):
+        if not config[key]:
+            raise UserError(f"{key}: got nothing, need the name that W&B has it under, as {key}=NAME")
+    if find_spec("wandb_workspaces") is None:
+        raise UserError("wandb-workspaces is not installed; pip install 'tsrnet[dashboard]'")
+    try:
+        print(workspace(config.entity, config.project, config.name).save().url)
+    except Exception as error:  # not logged in, no such entity, no network: whatever the service says
+        lines = str(error).strip().splitlines() or [""]
+        raise UserError(
+            f"W&B: the workspace could not be saved ({type(error).__name__}: {lines[0][:200]}); wandb login,"
+            " then the same command again"
+        ) from error
+
+
+if __name__ == "__main__":
+    run_command("dashboard", dashboard)
