@@ -87,7 +87,10 @@ def test_localization_trains_nothing_and_loss_trains_the_student_only(train, fir
     assert set(metrics["recognition"]) == {"flow"}
 
 
-@pytest.mark.parametrize("choice", ["model=two_stream", "transfer=none", "transfer=fc1"])
+RIVALS = ["model=stpn", "model=untrimmednet", "model=wtalc", "model=basnet"]
+
+
+@pytest.mark.parametrize("choice", ["model=two_stream", "transfer=none", "transfer=fc1", *RIVALS])
 def test_baselines_train(train, first: Path, data: Path, choice: str) -> None:
     folder = data / choice.replace("=", "_")
     result = train(f"paths.data={data}", f"hydra.run.dir={folder}", choice, "stream=rgb")
@@ -192,6 +195,8 @@ def test_unreadable_video_is_named_and_the_others_are_kept(
         ("localization.theta=1.5", ("localization.theta", "1.5", "[0, 1]")),
         ("localization.threshold=0", ("localization.threshold", "0", "(0, 1)")),
         ("localization.threshold=1", ("localization.threshold", "1", "(0, 1)")),
+        ("model=stpn transfer=fc1", ("model=stpn", "transfer=none")),
+        ("holdout=1", ("holdout", "1", "(0, 1)")),
         ("seed=-3", ("seed", "-3", ">= 0")),
         ("trainer.max_steps=0", ("trainer.max_steps", "0", "at least 1")),
         ("hydra.run.dir=/proc/nowhere/run", ("/proc/nowhere", "write")),
@@ -200,7 +205,7 @@ def test_unreadable_video_is_named_and_the_others_are_kept(
 def test_mistake_is_one_line_before_anything_is_computed(
     train, tmp_path: Path, override: str, words: tuple[str, ...]
 ) -> None:
-    arguments = [override, f"paths.data={tmp_path}/data"]
+    arguments = [*override.split(), f"paths.data={tmp_path}/data"]
     if not override.startswith("hydra"):
         arguments.append(f"hydra.run.dir={tmp_path}/run")
     result = train(*arguments, timeout=60)

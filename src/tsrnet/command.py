@@ -105,6 +105,9 @@ def _one_of_many(function: Callable[[DictConfig], object], config: DictConfig, m
         fcntl.flock(file, fcntl.LOCK_EX)  # goes with the process, see `is_running`
         file.write("it was killed before its end")
         file.flush()
+        launcher = HydraConfig.get().launcher
+        if launcher._target_.endswith("LocalLauncher"):  # submitit's begins all jobs at once
+            os.environ.setdefault("OMP_NUM_THREADS", str(launcher.cpus_per_task or 1))
         try:
             result = function(config)
         except Exception as error:

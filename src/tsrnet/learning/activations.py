@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from tsrnet.datasets.batch import Sample, VideoBatch
 from tsrnet.errors import UserError
 from tsrnet.files import make_folder, part_of
-from tsrnet.network.network import Network
+from tsrnet.network.network import VideoNetwork, View
 
 _INDEX = "index.json"
 
@@ -40,13 +40,13 @@ class VideoActivations:
 
 @torch.inference_mode()
 def activations_of(
-    network: Network, loader: DataLoader[Sample], *, device: torch.device
+    network: VideoNetwork, loader: DataLoader[Sample], *, device: torch.device
 ) -> Iterator[VideoActivations]:
     """Run a network over the videos, one after the other."""
     network.eval().to(device)
     for loaded in loader:
         batch: VideoBatch = loaded.to(device)
-        view = network.view(batch.features, batch.mask)
+        view: View = network.view(batch.features, batch.mask)
         for row, video_id in enumerate(batch.ids):
             real = batch.mask[row]
             yield VideoActivations(

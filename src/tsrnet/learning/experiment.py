@@ -22,12 +22,13 @@ from tsrnet.errors import UserError
 from tsrnet.features.store import FeatureSource
 from tsrnet.learning.activations import ActivationStore, activations_of
 from tsrnet.learning.feature_stage import prepare_features
+from tsrnet.learning.models import TSRNET, build_network, model_name
 from tsrnet.learning.module import TSRModule
 from tsrnet.learning.plan import Plan
 from tsrnet.learning.stages import Stage, held
 from tsrnet.learning.training import is_first_process, train_stage
 from tsrnet.losses.objective import LossSettings, TransferSettings
-from tsrnet.network.network import Network
+from tsrnet.network.network import VideoNetwork
 from tsrnet.progress import track
 
 
@@ -50,7 +51,7 @@ class Data:
 class Trained:
     """A network and the keys of the stages that made it."""
 
-    network: Network
+    network: VideoNetwork
     stages: tuple[str, ...]
 
 
@@ -143,6 +144,7 @@ def _train_student(
 ) -> Trained:
     """A network of untrimmed videos, from random weights or from those of the overlap stage (D13)."""
     trimmed = _datamodule(plan, data.trimmed, data.trimmed_store, stream, plan.teacher_steps)
+    losses = plan.losses if model_name(plan.network) == TSRNET else None  # the rivals have their own
     companion = {"trimmed": trimmed, "counterpart": data.counterpart}
     module = _datamodule(
         plan, data.untrimmed, data.untrimmed_store, stream, max_steps, **(companion if teacher else {})
@@ -152,7 +154,7 @@ def _train_student(
         f"{name}-{stream}",
         {
             **_identity(plan, module, data.untrimmed_store, stream),
-            "losses": asdict(plan.losses),
+            "losses": asdict(losses) if losses else None,
             "max_steps": max_steps,
             "transfer": asdict(plan.transfer) if teacher else None,
             "teacher": teacher.stages[-1] if teacher else None,
@@ -165,7 +167,7 @@ def _train_student(
         plan,
         stage,
         module,
-        losses=plan.losses,
+        losses=losses,
         transfer=plan.transfer,
         teacher=teacher.network if teacher else None,
         max_steps=max_steps,
@@ -198,16 +200,16 @@ def _fit(
     stage: Stage,
     data: VideoDataModule,
     *,
-    losses: LossSettings,
+    losses: LossSettings | None,
     transfer: TransferSettings,
-    teacher: Network | None,
+    teacher: VideoNetwork | None,
     max_steps: int,
-    start: Network | None = None,
+    start: VideoNetwork | None = None,
     start_classes: Sequence[str] = (),
-) -> Network:
+) -> VideoNetwork:
     torch.manual_seed(plan.seed)
     training_set = data.training_set
-    network = Network(
+    network = build_network(
         plan.network, num_features=training_set.num_features, num_classes=len(training_set.classes)
     )
     if start is not None:
@@ -237,7 +239,7 @@ def load_network(plan: Plan, data: Data, stream: str, path: Path) -> Trained:
     """The network of a file: weights.pt of a stage, or a checkpoint of its training."""
     training_set = _datamodule(plan, data.untrimmed, data.untrimmed_store, stream, 1).training_set
     num_features, num_classes = training_set.num_features, len(training_set.classes)
-    network = Network(plan.network, num_features=num_features, num_classes=num_classes)
+    network = build_network(plan.network, num_features=num_features, num_classes=num_classes)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         state = state.get("state_dict", state)
@@ -247,12 +249,14 @@ def load_network(plan: Plan, data: Data, stream: str, path: Path) -> Trained:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
             f"checkpoint: {path}: holds no weights of this network ({num_features} features,"
-            f" {num_classes} classes, model={plan.network.attention}): {reason}"
+            f" {num_classes} classes, model={model_name(plan.network)}): {reason}"
         ) from error
     return Trained(network.eval(), (f"sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}",))
 
 
-def carry_over(source: Network, known: Sequence[str], target: Network, classes: Sequence[str]) -> None:
+def carry_over(
+    source: VideoNetwork, known: Sequence[str], target: VideoNetwork, classes: Sequence[str]
+) -> None:
     """Give `target` all weights of `source`, FC2's rows to the classes of the same name (D13).
 
     `known` and `classes` are the classes of the two, in the order of their rows; the rows of new
@@ -288,6 +292,7 @@ def _identity(plan: Plan, data: VideoDataModule, store: FeatureSource, stream: s
     return {
         "stream": stream,
         "seed": plan.seed,
+        "model": model_name(plan.network),
         "network": asdict(plan.network),
         "optimizer": asdict(plan.optimizer[stream]),
         "batch_size": plan.batch_size,

@@ -13,7 +13,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.distributed.nn.functional import all_gather
 
-from tsrnet.datasets.batch import TrainingBatch
+from tsrnet.datasets.batch import TrainingBatch, VideoBatch
 from tsrnet.losses.attention import SPARSITY, smoothness
 from tsrnet.losses.classification import CLASSIFICATION
 from tsrnet.losses.mmd import transfer_fc1, transfer_fc2
@@ -25,7 +25,7 @@ from tsrnet.losses.objective import (
     total_loss,
     transfer_loss,
 )
-from tsrnet.network.network import Network, NetworkOutput
+from tsrnet.network.network import NetworkOutput, VideoNetwork
 
 MIN_PAIRS = 2
 """Under this many pairs a batch has no L_KT (D11)."""
@@ -57,25 +57,25 @@ class TSRModule(pl.LightningModule):
 
     Args:
         network: of the untrimmed videos (or of the trimmed ones, for a teacher).
-        losses, transfer, optimizer: settings.
+        losses, transfer, optimizer: settings; losses None for a network with `loss_terms` of its own.
         teacher: the trimmed network, frozen here (D12); None for training without transfer.
         seed: with the step decides dropout, so that a training that was cut off goes on the same.
     """
 
     def __init__(
         self,
-        network: Network,
+        network: VideoNetwork,
         *,
-        losses: LossSettings,
+        losses: LossSettings | None,
         transfer: TransferSettings,
         optimizer: OptimizerSettings,
-        teacher: Network | None = None,
+        teacher: VideoNetwork | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
         self.network = network
         self._losses, self._transfer, self._optimizer, self._seed = losses, transfer, optimizer, seed
-        if losses.beta > 0 and losses.sparsity == "l1" and network.settings.attention == "self":
+        if losses and losses.beta > 0 and losses.sparsity == "l1":
             warnings.warn(
                 "loss.sparsity=l1 is constant under the softmax of eq. (1): loss.beta has no effect;"
                 " take loss.sparsity=entropy or l_half",
@@ -91,17 +91,12 @@ class TSRModule(pl.LightningModule):
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         videos = batch.videos
         output = self.network(videos.features, videos.mask)
-        terms = {
-            "class": CLASSIFICATION[self._losses.classification](output.logits, videos.labels),
-            "smoothness": smoothness(output.attention, videos.mask),
-            "sparsity": SPARSITY[self._losses.sparsity](output.attention, videos.mask),
-        }
-        loss = self_attention_loss(
-            terms["class"],
-            regularisation(
-                terms["smoothness"], terms["sparsity"], alpha=self._losses.alpha, beta=self._losses.beta
-            ),
+        terms = (
+            _self_attention_terms(output, videos, self._losses)
+            if self._losses
+            else self.network.loss_terms(output, videos.mask, videos.labels)
         )
+        loss = terms.pop("total")
         if self._teacher:
             counts = _of_all_ranks(torch.tensor([len(batch.paired)], device=self.device)).tolist()
             if sum(counts) >= MIN_PAIRS:
@@ -148,6 +143,19 @@ class TSRModule(pl.LightningModule):
             )
         schedule = torch.optim.lr_scheduler.StepLR(optimizer, settings.decay_every, settings.decay_factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _self_attention_terms(
+    output: NetworkOutput, videos: VideoBatch, losses: LossSettings
+) -> dict[str, Tensor]:
+    """The terms of L_SA, and as "total" what eq. (2) makes of them."""
+    terms = {
+        "class": CLASSIFICATION[losses.classification](output.logits, videos.labels),
+        "smoothness": smoothness(output.attention, videos.mask),
+        "sparsity": SPARSITY[losses.sparsity](output.attention, videos.mask),
+    }
+    regularised = regularisation(terms["smoothness"], terms["sparsity"], alpha=losses.alpha, beta=losses.beta)
+    return {**terms, "total": self_attention_loss(terms["class"], regularised)}
 
 
 def _of_all_ranks(rows: Tensor, counts: Sequence[int] = (1,)) -> Tensor:

@@ -12,12 +12,12 @@ from tsrnet.datasets.simulated import SimulationSettings
 from tsrnet.datasets.sources import READERS, DrawnSettings, FilesSettings
 from tsrnet.errors import UserError
 from tsrnet.learning.feature_stage import FeaturePlan, FeatureSettings
+from tsrnet.learning.models import TSRNET, ModelSettings, model_name, model_settings
 from tsrnet.learning.module import OptimizerSettings
 from tsrnet.learning.training import TrainerSettings
 from tsrnet.localization.settings import LocalizationSettings
 from tsrnet.losses.objective import LossSettings, TransferSettings
 from tsrnet.metrics.protocols import PROTOCOLS, Protocol
-from tsrnet.network.network import NetworkSettings
 from tsrnet.reporting.dashboard import DashboardSettings
 from tsrnet.settings import settings_of
 from tsrnet.video.snippets import SnippetSettings
@@ -36,7 +36,7 @@ class Plan:
     dataset: DrawnSettings | FilesSettings
     protocol: Protocol
     features: FeaturePlan | SimulationSettings
-    network: NetworkSettings
+    network: ModelSettings
     losses: LossSettings
     transfer: TransferSettings
     optimizer: dict[str, OptimizerSettings]  # by stream
@@ -52,6 +52,14 @@ class Plan:
     dashboard: DashboardSettings | None = None  # None: no W&B
     trains: bool = True  # False: a network that is not there is a mistake
 
+    def __post_init__(self) -> None:
+        name = model_name(self.network)
+        if name != TSRNET and (self.transfer.active or self.overlap_steps):
+            raise UserError(
+                f"model={name}: got transfer or overlap pretraining, which are TSRNet's; give transfer=none"
+                " and pretrain=imagenet"
+            )
+
     @classmethod
     def from_config(cls, config: DictConfig) -> Plan:
         """Raises UserError that names the key, what was got and what is needed."""
@@ -63,7 +71,7 @@ class Plan:
             dataset=dataset_of(config),
             protocol=_protocol(config.dataset),
             features=features_of(config),
-            network=settings_of(NetworkSettings, config.model, where="model"),
+            network=model_settings(config.model),
             losses=settings_of(LossSettings, config.loss, where="loss"),
             transfer=settings_of(TransferSettings, config.transfer, where="transfer"),
             optimizer={stream: _optimizer(config.optimizer, stream) for stream in streams},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -68,7 +69,22 @@ class View:
     activations: Tensor
 
 
-class Network(nn.Module):
+class VideoNetwork(nn.Module):
+    """What a model of videos must have to be trained, tested and localised with; a rival subclasses it.
+
+    `forward`: features (batch, time, d) and mask (batch, time) -> an output of its own.
+    """
+
+    def view(self, features: Tensor, mask: Tensor) -> View:
+        """features (batch, time, d), mask (batch, time) -> View."""
+        raise NotImplementedError
+
+    def loss_terms(self, output: Any, mask: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Scalars by name, and as "total" what is minimised; labels (batch, classes), 1 for each class."""
+        raise NotImplementedError
+
+
+class Network(VideoNetwork):
     """Teacher, Two-Stream, SRNet and TSRNet alike: they differ in settings and losses only."""
 
     def __init__(self, settings: NetworkSettings, *, num_features: int, num_classes: int) -> None:
@@ -97,8 +113,7 @@ class Network(nn.Module):
         return NetworkOutput(logits, attention, pooled, hidden, self.classifier.scores(hidden))
 
     def view(self, features: Tensor, mask: Tensor) -> View:
-        """features (batch, time, d), mask (batch, time) -> View."""
-        output = self(features, mask)
+        output: NetworkOutput = self(features, mask)
         probabilities = output.logits.softmax(dim=1)
         activations = self.class_activations(features)
         return View(probabilities, output.attention_logits, output.attention, activations)

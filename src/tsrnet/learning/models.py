@@ -1,0 +1,54 @@
+"""The networks that a run can train, by the name that the configuration has for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from tsrnet.errors import UserError
+from tsrnet.network.network import Network, NetworkSettings, VideoNetwork
+from tsrnet.rivals.basnet import BaSNet, BaSNetSettings
+from tsrnet.rivals.stpn import STPN, STPNSettings
+from tsrnet.rivals.untrimmednet import UntrimmedNet, UntrimmedNetSettings
+from tsrnet.rivals.wtalc import WTALC, WTALCSettings
+from tsrnet.settings import settings_of
+
+ModelSettings: TypeAlias = (
+    NetworkSettings | STPNSettings | UntrimmedNetSettings | WTALCSettings | BaSNetSettings
+)
+
+
+@dataclass(frozen=True)
+class _Model:
+    settings: type[Any]
+    network: Callable[..., VideoNetwork]
+
+
+TSRNET = "tsrnet"
+MODELS: Mapping[str, _Model] = {
+    TSRNET: _Model(NetworkSettings, Network),  # Two-Stream and SRNet, too
+    "stpn": _Model(STPNSettings, STPN),
+    "untrimmednet": _Model(UntrimmedNetSettings, UntrimmedNet),
+    "wtalc": _Model(WTALCSettings, WTALC),
+    "basnet": _Model(BaSNetSettings, BaSNet),
+}
+
+
+def model_settings(node: Mapping[str, Any]) -> ModelSettings:
+    """The settings of the model that `name` chooses; a run from before there were others is TSRNet's."""
+    name = node.get("name", TSRNET)
+    if name not in MODELS:
+        raise UserError(f"model.name: got {name}, need one of {', '.join(MODELS)}")
+    settings: ModelSettings = settings_of(MODELS[name].settings, node, where="model")
+    return settings
+
+
+def model_name(settings: ModelSettings) -> str:
+    return next(name for name, model in MODELS.items() if isinstance(settings, model.settings))
+
+
+def build_network(settings: ModelSettings, *, num_features: int, num_classes: int) -> VideoNetwork:
+    """A fresh network; all have `forward`, `view` and, but for TSRNet's, `loss_terms`."""
+    model = MODELS[model_name(settings)]
+    return model.network(settings, num_features=num_features, num_classes=num_classes)
