@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +98,31 @@ def test_baselines_train(train, first: Path, data: Path, choice: str) -> None:
     assert result.returncode == 0, result.stderr
     stages = json.loads((folder / "metrics.json").read_text())["stages"]
     assert len(stages) == (2 if choice == "transfer=fc1" else 1)
+
+
+def test_end_to_end_trains_teacher_and_network_through_their_backbones(
+    train, first: Path, data: Path
+) -> None:
+    command = (
+        *(f"paths.data={data}", f"hydra.run.dir={data}/end_to_end", "backbone.finetune=true"),
+        *("backbone.num_snippets=4", "optimizer=paper", "optimizer.batch_size=4"),
+        *("trainer.max_steps=3", "teacher.max_steps=3", "trainer.precision=bf16-mixed"),
+    )
+    result = train(*command)
+    assert result.returncode == 0, result.stderr
+    stages = json.loads((data / "end_to_end" / "metrics.json").read_text())["stages"]
+    frozen = torch.load(next((data / "stages").glob("backbone-rgb-*/weights.pt")), weights_only=True)
+    for key in stages[:2]:
+        state = torch.load(data / "stages" / key / "weights.pt", weights_only=True)
+        assert not torch.equal(state["backbone.network.conv1.weight"], frozen["network.conv1.weight"])
+        statistics = "network.bn1.running_mean"
+        assert torch.equal(state[f"backbone.{statistics}"], frozen[statistics])
+    again = train(*command)
+    assert "training" not in again.stderr
+    folder = data / "features" / "demo_0" / "resnet10_stand_in"
+    lengths = {path.stem: len(np.load(path)) for path in (folder / "rgb").glob("*.npy")}
+    found = {path.name: len(list(path.iterdir())) for path in (folder / "rgb_images").iterdir()}
+    assert found == lengths
 
 
 @pytest.fixture

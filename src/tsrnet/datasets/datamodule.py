@@ -13,6 +13,7 @@ from tsrnet.datasets.activitynet import read_activitynet
 from tsrnet.datasets.batch import Sample, TrainingBatch, VideoBatch
 from tsrnet.datasets.pairing import BatchStream, FeatureDataset, PairedVideos
 from tsrnet.datasets.records import Collection, LabelledVideo
+from tsrnet.datasets.sampling import SnippetSampler
 from tsrnet.datasets.thumos14 import read_thumos14
 from tsrnet.datasets.ucf101 import read_ucf101
 from tsrnet.features.store import FeatureSource
@@ -28,6 +29,7 @@ class VideoDataModule(pl.LightningDataModule):
         batch_size, num_steps, seed: of the training.
         trimmed: the companion whose clips are paired with the videos.
         counterpart: class of this dataset -> class of the companion.
+        sampler: gives training pixels of some snippets in place of features; None: features.
         num_workers: processes that load features.
     """
 
@@ -42,6 +44,7 @@ class VideoDataModule(pl.LightningDataModule):
         seed: int,
         trimmed: VideoDataModule | None = None,
         counterpart: Mapping[str, str] | None = None,
+        sampler: SnippetSampler | None = None,
         num_workers: int = 0,
     ) -> None:
         super().__init__()
@@ -49,6 +52,7 @@ class VideoDataModule(pl.LightningDataModule):
         self._store = store
         self._batch_size, self._num_steps, self._seed = batch_size, num_steps, seed
         self._trimmed, self._counterpart = trimmed, dict(counterpart or {})
+        self._sampler = sampler
         self._num_workers = num_workers
 
     @property
@@ -90,7 +94,7 @@ class VideoDataModule(pl.LightningDataModule):
         )
 
     def _features(self, videos: Sequence[LabelledVideo]) -> FeatureDataset:
-        return FeatureDataset(videos, self.collection.classes, self._store, self.stream)
+        return FeatureDataset(videos, self.collection.classes, self._store, self.stream, self._sampler)
 
 
 class THUMOS14DataModule(VideoDataModule):

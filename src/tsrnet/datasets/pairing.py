@@ -11,33 +11,58 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from tsrnet.datasets.batch import Sample
 from tsrnet.datasets.records import LabelledVideo
+from tsrnet.datasets.sampling import SnippetSampler
 from tsrnet.errors import UserError
-from tsrnet.features.store import FeatureSource
+from tsrnet.features.store import Features, FeatureSource
 
 
 class FeatureDataset(Dataset[Sample]):
-    """Stored features of one stream with video-level labels; it never sees a segment."""
+    """Stored features of one stream with video-level labels; it never sees a segment.
+
+    With a sampler, `sample` gives pixels of some snippets in place of all features.
+    """
 
     def __init__(
-        self, videos: Sequence[LabelledVideo], classes: Sequence[str], store: FeatureSource, stream: str
+        self,
+        videos: Sequence[LabelledVideo],
+        classes: Sequence[str],
+        store: FeatureSource,
+        stream: str,
+        sampler: SnippetSampler | None = None,
     ) -> None:
         self.videos = tuple(videos)
         self.classes = tuple(classes)
         self._store = store
         self._stream = stream
+        self._sampler = sampler
 
     def __len__(self) -> int:
         return len(self.videos)
 
     def __getitem__(self, index: int) -> Sample:
+        return self._with_labels(index, torch.from_numpy(self._read(index)))
+
+    def sample(self, index: int, seed: tuple[int, ...]) -> Sample:
+        """A video as training takes it; `seed` decides what of it is sampled, and how it is augmented."""
+        if self._sampler is None:
+            return self[index]
+        length = len(self._read(index))
+        rng = np.random.default_rng(seed)
+        return self._with_labels(index, self._sampler.sample(self.videos[index].id, length, rng))
+
+    def _read(self, index: int) -> Features:
+        return self._store.read(self._stream, self.videos[index].id)
+
+    def _with_labels(self, index: int, features: Tensor) -> Sample:
         video = self.videos[index]
         labels = torch.zeros(len(self.classes))
         labels[[self.classes.index(label) for label in video.labels]] = 1
-        return Sample(video.id, torch.from_numpy(self._store.read(self._stream, video.id)), labels)
+        return Sample(video.id, features, labels)
 
     @property
     def num_features(self) -> int:
@@ -126,5 +151,6 @@ class PairedVideos(Dataset[tuple[Sample, Sample | None]]):
         clip = None
         if self._trimmed is not None and labels:
             rng = np.random.default_rng((self._seed, draw.position, 1))
-            clip = self._trimmed[int(rng.choice(self._clips[labels[rng.integers(len(labels))]]))]
-        return self._videos[draw.index], clip
+            index = int(rng.choice(self._clips[labels[rng.integers(len(labels))]]))
+            clip = self._trimmed.sample(index, (self._seed, draw.position, 2))
+        return self._videos.sample(draw.index, (self._seed, draw.position, 3)), clip

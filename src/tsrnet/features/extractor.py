@@ -20,7 +20,7 @@ from tsrnet.features.store import FeatureStore
 from tsrnet.files import check_space, remove_parts_of_the_dead
 from tsrnet.progress import Progress, track
 from tsrnet.video.chunk import Chunk, ChunkReader, chunks_of
-from tsrnet.video.flow_images import FlowImages
+from tsrnet.video.snippet_images import SnippetImages
 from tsrnet.video.snippets import SnippetSettings
 from tsrnet.video.time_grid import TimeGrid
 from tsrnet.video.video_file import Examined, ReadingSettings, VideoFile, examine
@@ -36,13 +36,13 @@ _WORTH_AN_ESTIMATE = 300
 class Extraction:
     """How pixels become features: snippets, reading, number of worker processes (0: one a core).
 
-    `flow_images`: where the flow is kept as 8-bit images as well, if anywhere.
+    `images`: stream -> where its pixels are kept as 8-bit images as well.
     """
 
     snippets: SnippetSettings = field(default_factory=SnippetSettings)
     reading: ReadingSettings = field(default_factory=ReadingSettings)
     workers: int = 0
-    flow_images: FlowImages | None = None
+    images: Mapping[str, SnippetImages] = field(default_factory=dict)
 
 
 def extract(
@@ -102,23 +102,22 @@ def extract(
                     failed(chunk.video, pixels)
                 elif chunk.video.id not in failures:
                     snippets = reader.complete(pixels)
-                    if settings.flow_images and snippets.flow is not None:
-                        settings.flow_images.add(chunk.video.id, chunk.start, snippets.flow, last=chunk.last)
+                    for stream, images in settings.images.items():
+                        images.add(chunk.video.id, chunk.start, getattr(snippets, stream), last=chunk.last)
                     batches.add(chunk, snippets)
                 note = f"{len(failures)} videos failed" if failures else ""
                 progress.update(progress.done + len(chunk), note)
         batches.finish()
-    if settings.flow_images:
-        settings.flow_images.discard()
+    for images in settings.images.values():
+        images.discard()
     torch.set_num_threads(threads)
     return failures
 
 
 def is_missing(video: VideoFile, store: FeatureStore, streams: Sequence[str], settings: Extraction) -> bool:
     """Whether something of what is asked for is not there."""
-    images = settings.flow_images
-    return not all(store.path(stream, video.id).exists() for stream in streams) or bool(
-        images and "flow" in streams and not images.path(video.id).exists()
+    return not all(store.path(stream, video.id).exists() for stream in streams) or not all(
+        images.path(video.id).exists() for images in settings.images.values()
     )
 
 

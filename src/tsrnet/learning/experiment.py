@@ -15,13 +15,16 @@ import torch
 
 from tsrnet.datasets.datamodule import VideoDataModule
 from tsrnet.datasets.inventory import MANIFEST, Inventory
+from tsrnet.datasets.pairing import FeatureDataset
 from tsrnet.datasets.records import Collection, VideoRecord
+from tsrnet.datasets.sampling import SnippetSampler
 from tsrnet.datasets.simulated import SimulatedStore, SimulationSettings, store_features
 from tsrnet.datasets.sources import DrawnSettings, what_to_get
 from tsrnet.errors import UserError
-from tsrnet.features.store import FeatureSource
+from tsrnet.features.store import FeatureSource, FeatureStore
 from tsrnet.learning.activations import ActivationStore, activations_of
-from tsrnet.learning.feature_stage import prepare_features
+from tsrnet.learning.end_to_end import EndToEnd, FinetunedFeatures
+from tsrnet.learning.feature_stage import FeaturePlan, backbone_of, prepare_features
 from tsrnet.learning.models import TSRNET, build_network, model_name
 from tsrnet.learning.module import TSRModule
 from tsrnet.learning.plan import Plan
@@ -30,6 +33,7 @@ from tsrnet.learning.training import is_first_process, train_stage
 from tsrnet.losses.objective import LossSettings, TransferSettings
 from tsrnet.network.network import VideoNetwork
 from tsrnet.progress import track
+from tsrnet.video.snippet_images import SnippetImages
 
 
 @dataclass(frozen=True)
@@ -209,9 +213,7 @@ def _fit(
 ) -> VideoNetwork:
     torch.manual_seed(plan.seed)
     training_set = data.training_set
-    network = build_network(
-        plan.network, num_features=training_set.num_features, num_classes=len(training_set.classes)
-    )
+    network = _build(plan, training_set, data.stream)
     if start is not None:
         carry_over(start, sorted(start_classes), network, training_set.classes)
     # Processes that train together do not wait for each other's stage.
@@ -235,11 +237,20 @@ def _fit(
     return network.eval()
 
 
+def _build(plan: Plan, training_set: FeatureDataset, stream: str) -> VideoNetwork:
+    """A fresh network; with its backbone where that learns, too."""
+    network = build_network(
+        plan.network, num_features=training_set.num_features, num_classes=len(training_set.classes)
+    )
+    if plan.finetune and isinstance(plan.features, FeaturePlan):
+        return EndToEnd(backbone_of(plan.features, stream), network, plan.finetune)
+    return network
+
+
 def load_network(plan: Plan, data: Data, stream: str, path: Path) -> Trained:
     """The network of a file: weights.pt of a stage, or a checkpoint of its training."""
     training_set = _datamodule(plan, data.untrimmed, data.untrimmed_store, stream, 1).training_set
-    num_features, num_classes = training_set.num_features, len(training_set.classes)
-    network = build_network(plan.network, num_features=num_features, num_classes=num_classes)
+    network = _build(plan, training_set, stream)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         state = state.get("state_dict", state)
@@ -248,8 +259,8 @@ def load_network(plan: Plan, data: Data, stream: str, path: Path) -> Trained:
     except (OSError, RuntimeError, UnpicklingError, AttributeError, KeyError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
-            f"checkpoint: {path}: holds no weights of this network ({num_features} features,"
-            f" {num_classes} classes, model={model_name(plan.network)}): {reason}"
+            f"checkpoint: {path}: holds no weights of this network ({training_set.num_features} features,"
+            f" {len(training_set.classes)} classes, model={model_name(plan.network)}): {reason}"
         ) from error
     return Trained(network.eval(), (f"sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}",))
 
@@ -264,7 +275,7 @@ def carry_over(
     """
     state = target.state_dict()
     for name, value in source.state_dict().items():
-        if name.startswith("classifier.fc2."):
+        if "classifier.fc2." in name:
             for row, label in enumerate(known):
                 state[name][classes.index(label)] = value[row]
         else:
@@ -275,9 +286,13 @@ def carry_over(
 def _datamodule(
     plan: Plan, collection: Collection, store: FeatureSource, stream: str, num_steps: int, **companion: Any
 ) -> VideoDataModule:
+    sampler = None
+    if plan.finetune and isinstance(store, FeatureStore):
+        sampler = SnippetSampler(SnippetImages(store.folder, stream), stream, plan.finetune.sampling)
     return VideoDataModule(
         collection,
         store,
+        sampler=sampler,
         stream=stream,
         batch_size=plan.batch_size,
         num_steps=num_steps,
@@ -300,6 +315,7 @@ def _identity(plan: Plan, data: VideoDataModule, store: FeatureSource, stream: s
         "gradient_clip": plan.trainer.gradient_clip,
         "accumulate": plan.trainer.accumulate,
         "features": features,
+        "finetune": asdict(plan.finetune) if plan.finetune else None,
         "videos": _videos(data),
     }
 
@@ -316,8 +332,15 @@ def _videos(data: VideoDataModule) -> str:
 def test_activations(plan: Plan, data: Data, trained: Mapping[str, Trained]) -> dict[str, ActivationStore]:
     """Stream -> what its network says of the test videos, computed once."""
     stores = {}
+    cuda = plan.trainer.accelerator != "cpu" and torch.cuda.is_available()
+    device = torch.device("cuda" if cuda else "cpu")
     for stream, result in trained.items():
-        module = _datamodule(plan, data.untrimmed, data.untrimmed_store, stream, 1)
+        network = result.network.to(device)
+        source = data.untrimmed_store
+        if isinstance(network, EndToEnd) and plan.finetune and isinstance(source, FeatureStore):
+            source = FinetunedFeatures(network, source, plan.finetune.chunk)
+            network = network.head
+        module = _datamodule(plan, data.untrimmed, source, stream, 1)
         tested = json.dumps([data.untrimmed.name, [record.id for record in data.untrimmed.test]])
         identity = {
             "network": result.stages[-1],
@@ -329,10 +352,7 @@ def test_activations(plan: Plan, data: Data, trained: Mapping[str, Trained]) -> 
         with held(plan.stages_root, stage.key):
             if stores[stream].finished:
                 continue
-            cuda = plan.trainer.accelerator != "cpu" and torch.cuda.is_available()
-            videos = activations_of(
-                result.network, module.test_dataloader(), device=torch.device("cuda" if cuda else "cpu")
-            )
+            videos = activations_of(network, module.test_dataloader(), device=device)
             what = f"testing ({stream})"
             stores[stream].write(track(videos, total=len(data.untrimmed.test), what=what), identity)
     return stores

@@ -12,12 +12,12 @@ import torch
 
 from tsrnet.datasets.inventory import MANIFEST, Inventory, take_inventory
 from tsrnet.datasets.records import Collection
-from tsrnet.features.backbone import imagenet_weights, load_backbone
+from tsrnet.features.backbone import Backbone, imagenet_weights, load_backbone
 from tsrnet.features.extractor import Extraction, extract, is_missing
 from tsrnet.features.store import FeatureStore
 from tsrnet.learning.stages import Stage, held
 from tsrnet.learning.stand_in import StandInSettings, train_stand_in
-from tsrnet.video.flow_images import FlowImages
+from tsrnet.video.snippet_images import SnippetImages
 from tsrnet.video.snippets import SnippetSettings
 from tsrnet.video.time_grid import TimeGrid
 from tsrnet.video.video_file import ReadingSettings, VideoFile
@@ -28,14 +28,14 @@ class FeatureSettings:
     """The feature configuration: store's name, backbone, its weights, worker processes.
 
     `weights`: "imagenet", one of torchvision's names, a file, or "stand_in" for networks trained by
-    `stand_in`. `store_flow`: keep the flow as 8-bit images as well.
+    `stand_in`. `stored`: streams whose pixels are kept as 8-bit images as well.
     """
 
     name: str
     backbone: str
     weights: str
     workers: int
-    store_flow: bool = False
+    stored: tuple[str, ...] = ()
     stand_in: StandInSettings | None = None
 
     def __post_init__(self) -> None:
@@ -89,7 +89,9 @@ def extract_features(
     settings = plan.settings
     stand_ins = {stream: _stand_in_stage(stream, plan) for stream in ("rgb", "flow")}
     store = FeatureStore(plan.features_root / name / settings.name)
-    images = FlowImages(store.folder / "flow_images") if settings.store_flow else None
+    images = {
+        stream: SnippetImages(store.folder, stream) for stream in plan.streams if stream in settings.stored
+    }
     extraction = Extraction(plan.snippets, plan.reading, settings.workers, images)
     missing = [video for video in videos if is_missing(video, store, plan.streams, extraction)]
     found = [video for video in missing if video.path.is_file()]
@@ -103,15 +105,19 @@ def extract_features(
     if not found:
         return store, failures
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    backbones = {}
-    for stream in plan.streams:
-        source = settings.weights
-        if settings.weights == "stand_in":
-            _train_stand_in(stand_ins[stream], stream, plan)
-            source = str(stand_ins[stream].weights)
-        backbones[stream] = load_backbone(settings.backbone, stream=stream, weights=source).to(device)
+    backbones = {stream: backbone_of(plan, stream).to(device) for stream in plan.streams}
     print(f"{name}: {settings.backbone} with weights {_weights(plan, stand_ins)}")
     return store, failures | extract(found, store, backbones, extraction, what=name)
+
+
+def backbone_of(plan: FeaturePlan, stream: str) -> Backbone:
+    """The frozen backbone of a stream; a stand-in is trained where it is not there yet."""
+    source = plan.settings.weights
+    if source == "stand_in":
+        stage = _stand_in_stage(stream, plan)
+        _train_stand_in(stage, stream, plan)
+        source = str(stage.weights)
+    return load_backbone(plan.settings.backbone, stream=stream, weights=source)
 
 
 def _identity(plan: FeaturePlan, stand_ins: Mapping[str, Stage]) -> dict[str, object]:

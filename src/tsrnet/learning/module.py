@@ -129,17 +129,16 @@ class TSRModule(pl.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         settings = self._optimizer
+        groups = [
+            {"params": parameters, "lr": factor * settings.learning_rate}
+            for factor, parameters in self.network.rate_groups()
+        ]
         optimizer: torch.optim.Optimizer
         if settings.name == "adamw":
-            optimizer = torch.optim.AdamW(
-                self.network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-            )
+            optimizer = torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
         else:
             optimizer = torch.optim.SGD(
-                self.network.parameters(),
-                lr=settings.learning_rate,
-                momentum=settings.momentum,
-                weight_decay=settings.weight_decay,
+                groups, momentum=settings.momentum, weight_decay=settings.weight_decay
             )
         schedule = torch.optim.lr_scheduler.StepLR(optimizer, settings.decay_every, settings.decay_factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from tsrnet.datasets.simulated import SimulationSettings
 from tsrnet.datasets.sources import READERS, DrawnSettings, FilesSettings
 from tsrnet.errors import UserError
+from tsrnet.learning.end_to_end import FinetuneSettings
 from tsrnet.learning.feature_stage import FeaturePlan, FeatureSettings
 from tsrnet.learning.models import TSRNET, ModelSettings, model_name, model_settings
 from tsrnet.learning.module import OptimizerSettings
@@ -44,6 +45,7 @@ class Plan:
     teacher_steps: int
     overlap_steps: int  # 0: no overlap pretraining
     batch_size: int
+    finetune: FinetuneSettings | None  # None: features as they are
     holdout: float  # share of the training videos that is tested on instead of the test set; 0: none
     localization: LocalizationSettings
     num_timelines: int
@@ -81,6 +83,7 @@ class Plan:
             if config.pretrain.overlap
             else 0,
             batch_size=_at_least("optimizer.batch_size", batch_size, 1),
+            finetune=_finetune(config),
             holdout=_holdout(config.get("holdout", 0.0)),
             localization=settings_of(LocalizationSettings, config.localization, where="localization"),
             num_timelines=_at_least("report.timelines", config.report.timelines, 0),
@@ -119,8 +122,10 @@ def features_of(config: DictConfig) -> FeaturePlan | SimulationSettings:
     node = config.features
     if node.name == SIMULATED:
         return settings_of(SimulationSettings, node, where="features")
+    finetune = bool(OmegaConf.select(config, "backbone.finetune"))
+    stored = streams_of(config) if finetune else ("flow",) if node.flow.store else ()
     return FeaturePlan(
-        settings_of(FeatureSettings, {**_plain(node), "store_flow": node.flow.store}, where="features"),
+        settings_of(FeatureSettings, {**_plain(node), "stored": stored}, where="features"),
         settings_of(SnippetSettings, node, where="features"),
         settings_of(ReadingSettings, config.video, where="video"),
         streams_of(config),
@@ -150,6 +155,15 @@ def _protocol(dataset: DictConfig) -> Protocol:
 
 def _plain(node: Any) -> Any:
     return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+
+
+def _finetune(config: DictConfig) -> FinetuneSettings | None:
+    node = config.get("backbone")
+    if node is None or not node.finetune:
+        return None
+    if config.features.name == SIMULATED:
+        raise UserError("backbone.finetune: got true with features=simulated, need videos; leave it out")
+    return settings_of(FinetuneSettings, {**_plain(node), "sampling": _plain(node)}, where="backbone")
 
 
 def _holdout(value: Any) -> float:

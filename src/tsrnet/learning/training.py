@@ -140,6 +140,7 @@ def train_stage(
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*(exists and is not empty|previous log files).*")
         warnings.filterwarnings("ignore", message=".*LeafSpec.*deprecated.*")
+        warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
         trainer = pl.Trainer(
             accelerator=settings.accelerator,
             devices=settings.devices,

@@ -83,6 +83,10 @@ class VideoNetwork(nn.Module):
         """Scalars by name, and as "total" what is minimised; labels (batch, classes), 1 for each class."""
         raise NotImplementedError
 
+    def rate_groups(self) -> list[tuple[float, list[nn.Parameter]]]:
+        """All parameters, those together that learn at the same factor of the rate."""
+        return [(1.0, list(self.parameters()))]
+
 
 class Network(VideoNetwork):
     """Teacher, Two-Stream, SRNet and TSRNet alike: they differ in settings and losses only."""

@@ -1,0 +1,99 @@
+"""Snippets of a video for training end to end: a few of them, jittered, seen through one camera."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import functional as TF
+
+from tsrnet.video.snippet_images import SnippetImages
+
+_STILL = 127.5
+"""Grey value of no flow."""
+
+
+@dataclass(frozen=True)
+class SamplingSettings:
+    """`num_snippets` of a video a step; augmentation by up to `rotation` degrees, crops of at least `crop`
+    of a side, and mirrored or not (`mirror`), the same for all snippets of a video.
+    """
+
+    num_snippets: int = 16
+    rotation: float = 10.0
+    crop: float = 0.8
+    mirror: bool = False
+
+    def __post_init__(self) -> None:
+        if self.num_snippets < 2:
+            raise ValueError(f"backbone.num_snippets: got {self.num_snippets}, need at least 2")
+        if not 0 <= self.rotation <= 180:
+            raise ValueError(f"backbone.rotation: got {self.rotation}, need 0 to 180 degrees")
+        if not 0 < self.crop <= 1:
+            raise ValueError(f"backbone.crop: got {self.crop}, need a share of a side in (0, 1]")
+
+
+def sample_snippets(length: int, count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """One snippet from each of `count` equal parts of a video, in order (TSN); all of a shorter one."""
+    if length <= count:
+        return np.arange(length)
+    edges = np.linspace(0, length, count + 1)
+    found: npt.NDArray[np.int64] = np.floor(rng.uniform(edges[:-1], edges[1:])).astype(np.int64)
+    return found.clip(max=length - 1)
+
+
+def augment(pixels: Tensor, stream: str, settings: SamplingSettings, rng: np.random.Generator) -> Tensor:
+    """Rotate, crop and mirror all snippets of a video alike; flow turns and grows with the picture.
+
+    (n, h, w, 3) or (n, 10, h, w) uint8, also the result.
+    """
+    angle = float(rng.uniform(-settings.rotation, settings.rotation))
+    share = float(rng.uniform(settings.crop, 1.0))
+    place = rng.uniform(size=2)
+    mirrored = bool(settings.mirror and rng.random() < 0.5)
+    images: Tensor = pixels.permute(0, 3, 1, 2) if stream == "rgb" else pixels
+    height, width = images.shape[-2:]
+    fill = 0.0 if stream == "rgb" else _STILL
+    images = TF.rotate(images, angle, interpolation=InterpolationMode.BILINEAR, fill=fill)
+    size = [max(1, round(share * height)), max(1, round(share * width))]
+    top, left = (
+        int(p * (whole - part + 1)) for p, whole, part in zip(place, (height, width), size, strict=True)
+    )
+    images = TF.resized_crop(images, top, left, *size, [height, width], antialias=True)
+    if mirrored:
+        images = images.flip(-1)
+    if stream == "rgb":
+        return images.permute(0, 2, 3, 1)
+    return _turn_flow(images, angle, zoom=height / size[0], mirrored=mirrored)
+
+
+def _turn_flow(images: Tensor, angle: float, *, zoom: float, mirrored: bool) -> Tensor:
+    """The vectors of flow images as they are after the picture was turned (degrees, anticlockwise)."""
+    fields = images.float() - _STILL
+    x, y = fields[:, 0::2], fields[:, 1::2]
+    cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    turned_x, turned_y = cos * x + sin * y, cos * y - sin * x  # y points down
+    if mirrored:
+        turned_x = -turned_x
+    turned: Tensor = torch.stack([turned_x, turned_y], dim=2).flatten(1, 2) * zoom + _STILL
+    return turned.round().clamp(0, 255).to(torch.uint8)
+
+
+@dataclass(frozen=True)
+class SnippetSampler:
+    """Sampled, augmented snippets of the videos of one stream."""
+
+    images: SnippetImages
+    stream: str
+    settings: SamplingSettings
+
+    def sample(self, video_id: str, length: int, rng: np.random.Generator) -> Tensor:
+        """(n, h, w, 3) or (n, 10, h, w) uint8 of a video of `length` snippets."""
+        chosen = sample_snippets(length, self.settings.num_snippets, rng)
+        pixels = torch.from_numpy(self.images.read(video_id, chosen.tolist()))
+        return augment(pixels, self.stream, self.settings, rng)
