@@ -105,14 +105,16 @@ def test_end_to_end_trains_teacher_and_network_through_their_backbones(
 ) -> None:
     command = (
         *(f"paths.data={data}", f"hydra.run.dir={data}/end_to_end", "backbone.finetune=true"),
-        *("backbone.num_snippets=4", "optimizer=paper", "optimizer.batch_size=4"),
-        *("trainer.max_steps=3", "teacher.max_steps=3", "trainer.precision=bf16-mixed"),
+        *("backbone.num_snippets=4", "backbone.optimizer.batch_size=4", "trainer.precision=bf16-mixed"),
+        *("backbone.max_steps=3", "backbone.teacher_steps=3"),
     )
     result = train(*command)
     assert result.returncode == 0, result.stderr
     stages = json.loads((data / "end_to_end" / "metrics.json").read_text())["stages"]
     frozen = torch.load(next((data / "stages").glob("backbone-rgb-*/weights.pt")), weights_only=True)
-    for key in stages[:2]:
+    tuned = [key for key in stages if key.startswith("finetuned") and "-rgb-" in key]
+    assert len(tuned) == 2
+    for key in tuned:
         state = torch.load(data / "stages" / key / "weights.pt", weights_only=True)
         assert not torch.equal(state["backbone.network.conv1.weight"], frozen["network.conv1.weight"])
         statistics = "network.bn1.running_mean"

@@ -19,11 +19,13 @@ def evaluate(config: DictConfig) -> None:
     from tsrnet.learning.finished import finished_runs
     from tsrnet.learning.plan import Plan
     from tsrnet.learning.report import report_test
+    from tsrnet.reporting.tables import print_metrics
 
     base, tested = finished_runs(config, HydraConfig.get().overrides.task)
     plan = Plan.from_config(base)
     folder = Path(HydraConfig.get().runtime.output_dir)
-    report_test(plan, tested.data, tested.stores, tested.stages, folder, base)
+    print_metrics(report_test(plan, tested.data, tested.stores, tested.stages, folder, base))
+    print(f"run folder: {folder}")
 
 
 if __name__ == "__main__":

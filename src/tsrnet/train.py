@@ -22,29 +22,27 @@ def train(config: DictConfig) -> float | None:
 
     # torch and all that takes seconds to import: not before --help and --cfg job have answered
     from tsrnet.errors import UserError
-    from tsrnet.learning.experiment import prepare_data, test_activations, train_network
     from tsrnet.learning.plan import Plan
-    from tsrnet.learning.report import report_test, run_dashboard
-    from tsrnet.learning.training import part_from_the_others
+    from tsrnet.learning.run import run
+    from tsrnet.reporting.tables import print_metrics
 
     plan = Plan.from_config(config)
-    if "Optuna" in HydraConfig.get().sweeper._target_ and not plan.holdout:
+    hydra = HydraConfig.get()
+    if "Optuna" in hydra.sweeper._target_ and not plan.holdout:
         raise UserError("holdout: got 0, a search needs a share of the training videos, as holdout=0.25")
-    if plan.trainer.distributed and HydraConfig.get().mode is RunMode.MULTIRUN:
+    if plan.trainer.distributed and hydra.mode is RunMode.MULTIRUN:
         raise UserError(
             "trainer.devices: got a multirun with several processes, which would each begin all of it; give"
             " a command for each run, hydra.run.dir=SWEEP/0, SWEEP/1, ..., then tsrnet.report sweep=SWEEP"
         )
-    folder = Path(HydraConfig.get().runtime.output_dir)
-    with run_dashboard(plan, config, folder):
-        data = prepare_data(plan)
-        trained = {stream: train_network(plan, data, stream) for stream in plan.streams}
-        if not part_from_the_others():
-            return None
-        stores = test_activations(plan, data, trained)
-        stages = [stage for result in trained.values() for stage in result.stages]
-        accuracy = report_test(plan, data, stores, stages, folder, config)
-    return accuracy if plan.holdout else None
+    folder = Path(hydra.runtime.output_dir)
+    sweep = Path(hydra.sweep.dir).name if hydra.mode is RunMode.MULTIRUN else None
+    metrics = run(plan, config, folder, name=", ".join(hydra.overrides.task) or "defaults", group=sweep)
+    if metrics is None:
+        return None
+    print_metrics(metrics)
+    print(f"run folder: {folder}")
+    return float(list(metrics["recognition"].values())[-1]["accuracy"]) if plan.holdout else None
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ def network(stream: str, **settings: object) -> EndToEnd:
     torch.manual_seed(0)
     backbone = Backbone("resnet10", stream=stream)
     head = Network(SETTINGS, num_features=backbone.num_features, num_classes=3)
-    return EndToEnd(backbone, head, FinetuneSettings(**settings))  # type: ignore[arg-type]
+    return EndToEnd(backbone, head, FinetuneSettings(1, 1, 1.0, **settings))  # type: ignore[arg-type]
 
 
 def batch(stream: str) -> tuple[torch.Tensor, torch.Tensor]:

@@ -21,10 +21,17 @@ from tsrnet.video.time_grid import TimeGrid
 
 @dataclass(frozen=True)
 class FinetuneSettings:
-    """How the backbone learns: at `learning_rate_factor` of the rate of the rest, `chunk` snippets at a
-    time through it; with `checkpointing` memory holds the activations of one chunk only.
+    """Of the training through the backbone, which follows one on its features as they are.
+
+    `max_steps` of a stream, `teacher_steps` of its teacher. `alpha`: of R_smooth, which is far larger
+    over a few sampled snippets than over all of a video. The backbone learns at `learning_rate_factor`
+    of the rate of the rest, `chunk` snippets go through it at a time; with `checkpointing` memory holds
+    the activations of one chunk only.
     """
 
+    max_steps: int
+    teacher_steps: int
+    alpha: float
     learning_rate_factor: float = 1.0
     chunk: int = 32
     checkpointing: bool = True
@@ -35,8 +42,11 @@ class FinetuneSettings:
             raise ValueError(
                 f"backbone.learning_rate_factor: got {self.learning_rate_factor}, need a number above 0"
             )
-        if self.chunk < 1:
-            raise ValueError(f"backbone.chunk: got {self.chunk}, need at least 1")
+        for key in ("max_steps", "teacher_steps", "chunk"):
+            if getattr(self, key) < 1:
+                raise ValueError(f"backbone.{key}: got {getattr(self, key)}, need at least 1")
+        if not 0 <= self.alpha < float("inf"):
+            raise ValueError(f"backbone.alpha: got {self.alpha}, need a number >= 0")
 
 
 class EndToEnd(VideoNetwork):

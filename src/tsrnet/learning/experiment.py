@@ -53,10 +53,11 @@ class Data:
 
 @dataclass(frozen=True)
 class Trained:
-    """A network and the keys of the stages that made it."""
+    """A network, the keys of the stages that made it, and its classes in the order of its rows."""
 
     network: VideoNetwork
     stages: tuple[str, ...]
+    classes: tuple[str, ...]
 
 
 def prepare_data(plan: Plan) -> Data:
@@ -128,13 +129,23 @@ def _demand(plan: Plan, inventory: Inventory, trimmed: Inventory) -> None:
 
 
 def train_network(plan: Plan, data: Data, stream: str) -> Trained:
-    """The network of a stream; before it its teacher and the overlap stage, where the plan has them."""
-    teacher = _train_teacher(plan, data, stream) if plan.transfer.active else None
+    """The network of a stream; before it its teacher and the overlap stage, where the plan has them.
+
+    Where the backbone learns, too, teacher and network are trained on its features first.
+    """
+    before = plan.before_finetuning()
+    teacher = _train_teacher(before, data, stream) if plan.transfer.active else None
     start = None
     if plan.overlap_steps:
         shared = replace(data, untrimmed=data.untrimmed.of_classes(tuple(data.counterpart)))
-        start = _train_student(plan, shared, stream, "overlap", plan.overlap_steps, teacher, None)
-    return _train_student(plan, data, stream, "tsrnet", plan.trainer.max_steps, teacher, start)
+        start = _train_student(before, shared, stream, "overlap", plan.overlap_steps, teacher, None)
+    trained = _train_student(before, data, stream, "tsrnet", plan.trainer.max_steps, teacher, start)
+    if not plan.finetune:
+        return trained
+    tuned = plan.finetuning()
+    if teacher:
+        teacher = _train_teacher(tuned, data, stream, teacher)
+    return _train_student(tuned, data, stream, "finetuned", tuned.trainer.max_steps, teacher, trained)
 
 
 def _train_student(
@@ -146,7 +157,7 @@ def _train_student(
     teacher: Trained | None,
     start: Trained | None,
 ) -> Trained:
-    """A network of untrimmed videos, from random weights or from those of the overlap stage (D13)."""
+    """A network of untrimmed videos, from random weights or from those of another stage (D13)."""
     trimmed = _datamodule(plan, data.trimmed, data.trimmed_store, stream, plan.teacher_steps)
     losses = plan.losses if model_name(plan.network) == TSRNET else None  # the rivals have their own
     companion = {"trimmed": trimmed, "counterpart": data.counterpart}
@@ -175,14 +186,13 @@ def _train_student(
         transfer=plan.transfer,
         teacher=teacher.network if teacher else None,
         max_steps=max_steps,
-        start=start.network if start else None,
-        start_classes=tuple(data.counterpart),
+        start=start,
     )
-    before = start.stages if start else teacher.stages if teacher else ()
-    return Trained(network, (*before, stage.key))
+    before = [*(teacher.stages if teacher else ()), *(start.stages if start else ()), stage.key]
+    return Trained(network, tuple(dict.fromkeys(before)), module.collection.classes)
 
 
-def _train_teacher(plan: Plan, data: Data, stream: str) -> Trained:
+def _train_teacher(plan: Plan, data: Data, stream: str, start: Trained | None = None) -> Trained:
     """The trimmed network: L_class only, "smoothness and sparsity are no longer necessary"."""
     module = _datamodule(plan, data.trimmed, data.trimmed_store, stream, plan.teacher_steps)
     losses = LossSettings(0.0, 0.0, plan.losses.classification)
@@ -190,13 +200,21 @@ def _train_teacher(plan: Plan, data: Data, stream: str) -> Trained:
         **_identity(plan, module, data.trimmed_store, stream),
         "classification": losses.classification,
         "max_steps": plan.teacher_steps,
+        "start": start.stages[-1] if start else None,
     }
-    stage = Stage(plan.stages_root, f"teacher-{stream}", identity)
-    transfer = TransferSettings(0.0, 0.0)
+    name = "finetuned_teacher" if start else "teacher"
+    stage = Stage(plan.stages_root, f"{name}-{stream}", identity)
     network = _fit(
-        plan, stage, module, losses=losses, transfer=transfer, teacher=None, max_steps=plan.teacher_steps
+        plan,
+        stage,
+        module,
+        losses=losses,
+        transfer=TransferSettings(0.0, 0.0),
+        teacher=None,
+        max_steps=plan.teacher_steps,
+        start=start,
     )
-    return Trained(network, (stage.key,))
+    return Trained(network, (*(start.stages if start else ()), stage.key), module.collection.classes)
 
 
 def _fit(
@@ -208,14 +226,13 @@ def _fit(
     transfer: TransferSettings,
     teacher: VideoNetwork | None,
     max_steps: int,
-    start: VideoNetwork | None = None,
-    start_classes: Sequence[str] = (),
+    start: Trained | None = None,
 ) -> VideoNetwork:
     torch.manual_seed(plan.seed)
     training_set = data.training_set
     network = _build(plan, training_set, data.stream)
     if start is not None:
-        carry_over(start, sorted(start_classes), network, training_set.classes)
+        carry_over(_head(start.network), start.classes, _head(network), training_set.classes)
     # Processes that train together do not wait for each other's stage.
     with stage.work() if is_first_process() else nullcontext(not stage.finished) as needed:
         if needed and not plan.trains:
@@ -262,7 +279,13 @@ def load_network(plan: Plan, data: Data, stream: str, path: Path) -> Trained:
             f"checkpoint: {path}: holds no weights of this network ({training_set.num_features} features,"
             f" {len(training_set.classes)} classes, model={model_name(plan.network)}): {reason}"
         ) from error
-    return Trained(network.eval(), (f"sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}",))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Trained(network.eval(), (f"sha256 {digest}",), training_set.classes)
+
+
+def _head(network: VideoNetwork) -> VideoNetwork:
+    """The part that stands on features."""
+    return network.head if isinstance(network, EndToEnd) else network
 
 
 def carry_over(
@@ -275,7 +298,7 @@ def carry_over(
     """
     state = target.state_dict()
     for name, value in source.state_dict().items():
-        if "classifier.fc2." in name:
+        if name.startswith("classifier.fc2."):
             for row, label in enumerate(known):
                 state[name][classes.index(label)] = value[row]
         else:

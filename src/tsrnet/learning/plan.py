@@ -45,7 +45,9 @@ class Plan:
     teacher_steps: int
     overlap_steps: int  # 0: no overlap pretraining
     batch_size: int
-    finetune: FinetuneSettings | None  # None: features as they are
+    finetune: FinetuneSettings | None  # None: features stay as they are
+    finetune_optimizer: dict[str, OptimizerSettings]
+    finetune_batch_size: int
     holdout: float  # share of the training videos that is tested on instead of the test set; 0: none
     localization: LocalizationSettings
     num_timelines: int
@@ -66,6 +68,7 @@ class Plan:
     def from_config(cls, config: DictConfig) -> Plan:
         """Raises UserError that names the key, what was got and what is needed."""
         streams = streams_of(config)
+        tuned = OmegaConf.select(config, "backbone.optimizer") or config.optimizer  # a run that had none
         seed, batch_size = _at_least("seed", config.seed, 0), config.optimizer.batch_size
         return cls(
             seed=seed,
@@ -84,12 +87,30 @@ class Plan:
             else 0,
             batch_size=_at_least("optimizer.batch_size", batch_size, 1),
             finetune=_finetune(config),
+            finetune_optimizer={stream: _optimizer(tuned, stream) for stream in streams},
+            finetune_batch_size=_at_least("backbone.optimizer.batch_size", tuned.batch_size, 1),
             holdout=_holdout(config.get("holdout", 0.0)),
             localization=settings_of(LocalizationSettings, config.localization, where="localization"),
             num_timelines=_at_least("report.timelines", config.report.timelines, 0),
             features_root=Path(config.paths.features),
             stages_root=Path(config.paths.stages),
             dashboard=_dashboard(config.get("logger")),
+        )
+
+    def before_finetuning(self) -> Plan:
+        """The same on the features of the backbone as it came."""
+        return replace(self, finetune=None)
+
+    def finetuning(self) -> Plan:
+        """With the optimiser, steps and α of the training through the backbone."""
+        assert self.finetune
+        return replace(
+            self,
+            optimizer=self.finetune_optimizer,
+            batch_size=self.finetune_batch_size,
+            losses=replace(self.losses, alpha=self.finetune.alpha),
+            trainer=replace(self.trainer, max_steps=self.finetune.max_steps),
+            teacher_steps=self.finetune.teacher_steps,
         )
 
     def with_streams(self, streams: tuple[str, ...]) -> Plan:

@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from tsrnet.datasets.records import VideoRecord
@@ -25,7 +24,6 @@ from tsrnet.learning.testing import VideoResult, localize_videos
 from tsrnet.learning.training import is_first_process
 from tsrnet.progress import track
 from tsrnet.reporting.dashboard import log_results, log_weights, open_dashboard
-from tsrnet.reporting.tables import print_metrics
 from tsrnet.reporting.timeline import Bar, Curve, Timeline, draw_timeline
 from tsrnet.video.reader import VideoFrames
 from tsrnet.video.time_grid import FRAME_RATE_HZ, TimeGrid
@@ -35,21 +33,20 @@ _THUMBNAILS = 12
 _THUMBNAIL_SIZE = 160
 
 
-def run_dashboard(plan: Plan, config: DictConfig, folder: Path) -> AbstractContextManager[None]:
-    """The W&B run of a training, or nothing: named by its overrides, grouped by its sweep."""
+def run_dashboard(
+    plan: Plan, config: DictConfig, folder: Path, *, name: str, group: str | None
+) -> AbstractContextManager[None]:
+    """The W&B run of a training, or nothing."""
     if plan.dashboard is None or not is_first_process():
         return nullcontext()
-    hydra = HydraConfig.get()
-    sweep = hydra.mode is RunMode.MULTIRUN
-    group = plan.dashboard.group or (Path(hydra.sweep.dir).name if sweep else None)
     content = OmegaConf.to_container(config, resolve=True)
     assert isinstance(content, dict)
     simulated = isinstance(plan.features, SimulationSettings)
     return open_dashboard(
-        replace(plan.dashboard, group=group),
+        replace(plan.dashboard, group=plan.dashboard.group or group),
         {str(key): value for key, value in content.items() if key != "logger"},
         folder=folder,
-        name=", ".join(hydra.overrides.task) or "defaults",
+        name=name,
         tags=[
             str(config.dataset.name),
             *plan.streams,
@@ -67,10 +64,10 @@ def report_test(
     stages: Sequence[str],
     folder: Path,
     config: DictConfig,
-) -> float:
+) -> dict[str, Any]:
     """Localise in the test videos and write what a run folder holds; `stages` made the networks.
 
-    Returns the accuracy of the last, the fused, stream.
+    Returns what metrics.json holds.
     """
     records = dict(data.ground_truth)
     figures = FigureCollector(tuple(records.values()), data.untrimmed.classes)
@@ -107,14 +104,12 @@ def report_test(
         part.write_text(OmegaConf.to_yaml(config, resolve=True))
     with atomic_path(folder / "metrics.json") as part:
         part.write_text(json.dumps(metrics, indent=1))
-    print_metrics(metrics)
     timelines = sorted((folder / "timelines").glob("*.png"))
     log_results(metrics, detections["results"], timelines, figures.confusion())
     if plan.dashboard and plan.dashboard.checkpoints:
         weights = {stage: plan.stages_root / stage / "weights.pt" for stage in stages}
         log_weights({stage: path for stage, path in weights.items() if path.is_file()})
-    print(f"run folder: {folder}")
-    return float(list(found["recognition"].values())[-1]["accuracy"])
+    return metrics
 
 
 def _strip(path: Path, duration_s: float) -> list[Image]:

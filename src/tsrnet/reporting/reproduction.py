@@ -1,0 +1,159 @@
+"""A table of the paper beside what runs of ours gave: Markdown and a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from tsrnet.files import atomic_path
+
+Metrics = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A row: what tsrnet.train is given for it, and the paper's figures in percent, where it has them."""
+
+    overrides: tuple[str, ...]
+    paper: tuple[float | None, ...] = ()
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What a table or figure of the paper compares.
+
+    `datasets`: those it can be asked of, the paper's first. `columns`: title -> place of the figure in
+    metrics.json, as `detection/mAP/0.50`, or `detection/mAP/0.10:0.70` for a mean. `plot`: "lines" over
+    the columns, or "bars".
+    """
+
+    title: str
+    datasets: tuple[str, ...]
+    columns: Mapping[str, str]
+    methods: Mapping[str, Method]
+    plot: str = "bars"
+
+    def __post_init__(self) -> None:
+        for name, method in self.methods.items():
+            if method.paper and len(method.paper) != len(self.columns):
+                raise ValueError(f"{name}: got {len(method.paper)} figures, need {len(self.columns)}")
+
+
+def percent(metrics: Metrics, place: str) -> float:
+    """The figure at a place of metrics.json, in percent."""
+    *path, last = place.split("/")
+    node: Any = metrics
+    for key in path:
+        node = node[key]
+    first, _, end = last.partition(":")
+    values = [value for key, value in node.items() if first <= key <= end] if end else [node[last]]
+    return 100 * fmean(values)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Mean and, of several seeds, standard deviation."""
+
+    mean: float
+    deviation: float | None
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Cell:
+        return cls(fmean(values), stdev(values) if len(values) > 1 else None)
+
+    def __str__(self) -> str:
+        return f"{self.mean:.1f}" + (f" ± {self.deviation:.1f}" if self.deviation is not None else "")
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """An experiment and what its runs gave: method -> seed -> metrics.json, or None where there is none."""
+
+    experiment: Experiment
+    dataset: str
+    runs: Mapping[str, Mapping[int, Metrics | None]]
+
+    def cells(self, method: str) -> list[Cell]:
+        """One a column, over the seeds that have run; empty where none has."""
+        found = [metrics for metrics in self.runs[method].values() if metrics]
+        if not found:
+            return []
+        return [
+            Cell.of([percent(metrics, place) for metrics in found])
+            for place in self.experiment.columns.values()
+        ]
+
+    def unfinished(self, method: str) -> str:
+        """What of the seeds is missing, in words; empty where nothing is."""
+        seeds = self.runs[method]
+        missing = [str(seed) for seed, metrics in seeds.items() if not metrics]
+        return f"{len(seeds) - len(missing)} of {len(seeds)} seeds" if missing else ""
+
+    @property
+    def protocol(self) -> str:
+        """Which rule, which videos and which seeds the figures are of."""
+        some = next((m for seeds in self.runs.values() for m in seeds.values() if m), None)
+        seeds = ", ".join(str(seed) for seed in next(iter(self.runs.values())))
+        if some is None:
+            return "nothing has run"
+        simulated = "SIMULATED features; " if some["simulated"] else ""
+        missing = f", {some['missing']} of them missing" if some["missing"] else ""
+        return f"{simulated}protocol {some['protocol']}, {some['videos']} test videos{missing}; seeds {seeds}"
+
+    def markdown(self) -> str:
+        """A row of the paper's and one of ours a method; mean ± standard deviation over seeds, percent."""
+        columns = list(self.experiment.columns)
+        lines = [
+            f"**{self.experiment.title}.** Percent. Ours: {self.protocol}; mean ± standard deviation.",
+            "",
+            f"| | | {' | '.join(columns)} |",
+            f"|---|---|{'---|' * len(columns)}",
+        ]
+        simulated = "SIMULATED " * ("SIMULATED" in self.protocol)
+        for name, method in self.experiment.methods.items():
+            if method.paper:
+                cells = ["-" if value is None else f"{value:g}" for value in method.paper]
+                lines.append(f"| {name} | paper, {self.experiment.datasets[0]} | {' | '.join(cells)} |")
+            unfinished = self.unfinished(name)
+            where = f"ours, {simulated}{self.dataset}{f' (**{unfinished}**)' if unfinished else ''}"
+            shown = [str(cell) for cell in self.cells(name)] or ["-"] * len(columns)
+            lines.append(f"| {name} | {where} | {' | '.join(shown)} |")
+        return "\n".join(lines) + "\n"
+
+    def draw(self, path: Path) -> None:
+        """Our figures with their deviations, the paper's dashed (lines) or as marks (bars)."""
+        from matplotlib.figure import Figure
+
+        columns = list(self.experiment.columns)
+        figure = Figure(figsize=(8, 5), layout="constrained")
+        axes = figure.add_subplot()
+        methods = {name: cells for name in self.experiment.methods if (cells := self.cells(name))}
+        width = 0.8 / max(len(methods), 1)
+        for number, (name, cells) in enumerate(methods.items()):
+            unfinished = self.unfinished(name)
+            label, color = name + (f" ({unfinished})" if unfinished else ""), f"C{number}"
+            means, deviations = [cell.mean for cell in cells], [cell.deviation or 0.0 for cell in cells]
+            paper = [float("nan") if v is None else v for v in self.experiment.methods[name].paper]
+            if self.experiment.plot == "lines":
+                axes.errorbar(columns, means, deviations, color=color, marker="o", capsize=2, label=label)
+                if paper:
+                    axes.plot(columns, paper, color=color, linestyle="--", alpha=0.6)
+            else:
+                places = [i + (number - (len(methods) - 1) / 2) * width for i in range(len(columns))]
+                axes.bar(places, means, width, yerr=deviations, color=color, capsize=2, label=label)
+                if paper:
+                    axes.scatter(places, paper, color="black", marker="_", s=120, zorder=3)
+        if self.experiment.plot == "bars":
+            axes.set_xticks(range(len(columns)), columns)
+        axes.set(ylabel="percent", ylim=(0, 102))
+        axes.set_title(f"{self.experiment.title}\nours: {self.dataset}, {self.protocol}", fontsize=9)
+        axes.grid(axis="y", alpha=0.3)
+        marks = "dashed" if self.experiment.plot == "lines" else "black marks"
+        has_paper = any(method.paper for method in self.experiment.methods.values())
+        where = f"{marks}: the paper, {self.experiment.datasets[0]}" if has_paper else None
+        axes.legend(fontsize=8, title=where, title_fontsize=8)
+        with atomic_path(path) as part:
+            figure.savefig(part, dpi=120)

@@ -1,0 +1,119 @@
+"""`python -m tsrnet.reproduce`: a table or figure of the paper from runs of ours, over several seeds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tsrnet.command import conf_folder, run_command
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
+
+    from omegaconf import DictConfig
+
+    from tsrnet.reporting.reproduction import Experiment
+
+
+def reproduce(config: DictConfig) -> None:
+    """Run what is missing of an experiment; write its table and picture."""
+    from pathlib import Path
+
+    from hydra.core.hydra_config import HydraConfig
+
+    from tsrnet.errors import FailedError, UserError
+    from tsrnet.files import atomic_path
+    from tsrnet.reporting.reproduction import Reproduction
+
+    name, experiment = _experiment(config.table)
+    dataset = config.dataset or experiment.datasets[0]
+    if dataset not in experiment.datasets:
+        raise UserError(
+            f"dataset: got {dataset}, {name} is there for {', '.join(experiment.datasets)};"
+            " give one of these or another table"
+        )
+    if not isinstance(config.seeds, int) or config.seeds < 1:
+        raise UserError(f"seeds: got {config.seeds}, need a whole number above 0")
+    given = [text.lstrip("+") for text in HydraConfig.get().overrides.task]
+    passed_on = [text.removeprefix("train.") for text in given if text.startswith("train.")]
+    simulated = config.features == "simulated"
+    common = [f"dataset={dataset}", *([f"features={config.features}"] if config.features else [])]
+    common += [f"logger={config.logger}", *passed_on]
+    folder = Path(config.output) / f"{name}_{dataset}{'_simulated' if simulated else ''}"
+    total, number = len(experiment.methods) * config.seeds, 0
+    runs: dict[str, dict[int, Any]] = {}
+    failures: list[str] = []
+    for method, row in experiment.methods.items():
+        for seed in range(config.seeds):
+            number += 1
+            overrides = [*common, *row.overrides, f"seed={seed}"]
+            overrides += [f"features.seed={seed}"] * simulated
+            what = f"{method}, seed {seed}"
+            print(f"[{number} of {total}] {what}: {' '.join(overrides)}", flush=True)
+            try:
+                found = _metrics(
+                    overrides, folder / _slug(method) / str(seed), what, name, config.only_report
+                )
+            except UserError as error:
+                failures.append(f"{what}: {error}")
+                print(f"failed: {failures[-1]}", flush=True)
+                found = None
+            runs.setdefault(method, {})[seed] = found
+    reproduction = Reproduction(experiment, dataset, runs)
+    with atomic_path(folder / "table.md") as part:
+        part.write_text(reproduction.markdown())
+    reproduction.draw(folder / "table.png")
+    print(reproduction.markdown())
+    print(f"folder: {folder} (table.md, table.png, a run folder a method and seed)")
+    if failures:
+        raise FailedError(f"{len(failures)} of {total} runs failed; e.g. {failures[0]}")
+
+
+def _experiment(table: object) -> tuple[str, Experiment]:
+    """The name and content of a file of conf/experiment."""
+    from omegaconf import OmegaConf
+
+    from tsrnet.errors import UserError
+    from tsrnet.reporting.reproduction import Experiment
+    from tsrnet.settings import settings_of
+
+    files = {path.stem: path for path in sorted((conf_folder() / "experiment").glob("*.yaml"))}
+    name = f"table{table}" if str(table).isdecimal() else str(table)
+    if name not in files:
+        known = ", ".join(stem.removeprefix("table") for stem in files)
+        raise UserError(f"table: got {table}, need one of {known}")
+    return name, settings_of(Experiment, OmegaConf.load(files[name]), where=name)
+
+
+def _metrics(
+    overrides: list[str], folder: Path, what: str, group: str, only_report: bool
+) -> dict[str, Any] | None:
+    """metrics.json of the run with this configuration, run where it is not there yet."""
+    import json
+
+    import hydra
+    from hydra.core.global_hydra import GlobalHydra
+    from omegaconf import OmegaConf
+
+    from tsrnet.learning.plan import Plan
+    from tsrnet.learning.run import run
+
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        config = hydra.compose("train", overrides)
+    said, metrics = folder / "config.yaml", folder / "metrics.json"
+    there = metrics.is_file() and said.is_file()
+    if there and said.read_text() == OmegaConf.to_yaml(config, resolve=True):
+        return dict(json.loads(metrics.read_text()))
+    if only_report:
+        return None
+    metrics.unlink(missing_ok=True)  # of other settings
+    return run(Plan.from_config(config), config, folder, name=what, group=group)
+
+
+def _slug(name: str) -> str:
+    return "".join(char if char.isalnum() else "_" for char in name).strip("_").lower()
+
+
+if __name__ == "__main__":
+    run_command("reproduce", reproduce, folder="reproduce")
