@@ -13,9 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
-from tsrnet.datasets.batch import Sample, VideoBatch
+from tsrnet.datasets.batch import VideoBatch
 from tsrnet.errors import UserError
 from tsrnet.files import make_folder, part_of
 from tsrnet.network.network import VideoNetwork, View
@@ -40,12 +39,12 @@ class VideoActivations:
 
 @torch.inference_mode()
 def activations_of(
-    network: VideoNetwork, loader: DataLoader[Sample], *, device: torch.device
+    network: VideoNetwork, batches: Iterable[VideoBatch], *, device: torch.device
 ) -> Iterator[VideoActivations]:
     """Run a network over the videos, one after the other."""
     network.eval().to(device)
-    for loaded in loader:
-        batch: VideoBatch = loaded.to(device)
+    for loaded in batches:
+        batch = loaded.to(device)
         view: View = network.view(batch.features, batch.mask)
         for row, video_id in enumerate(batch.ids):
             real = batch.mask[row]

@@ -25,7 +25,7 @@ from tsrnet.features.store import FeatureSource, FeatureStore
 from tsrnet.learning.activations import ActivationStore, activations_of
 from tsrnet.learning.end_to_end import EndToEnd, FinetunedFeatures
 from tsrnet.learning.feature_stage import FeaturePlan, backbone_of, prepare_features
-from tsrnet.learning.models import TSRNET, build_network, model_name
+from tsrnet.learning.models import build_network, model_name, tsrnet_part
 from tsrnet.learning.module import TSRModule
 from tsrnet.learning.plan import Plan
 from tsrnet.learning.stages import Stage, held
@@ -53,11 +53,12 @@ class Data:
 
 @dataclass(frozen=True)
 class Trained:
-    """A network, the keys of the stages that made it, and its classes in the order of its rows."""
+    """A network, the keys of the stages that made it, its classes in the order of its rows, and d."""
 
     network: VideoNetwork
     stages: tuple[str, ...]
     classes: tuple[str, ...]
+    num_features: int
 
 
 def prepare_data(plan: Plan) -> Data:
@@ -159,7 +160,7 @@ def _train_student(
 ) -> Trained:
     """A network of untrimmed videos, from random weights or from those of another stage (D13)."""
     trimmed = _datamodule(plan, data.trimmed, data.trimmed_store, stream, plan.teacher_steps)
-    losses = plan.losses if model_name(plan.network) == TSRNET else None  # the rivals have their own
+    losses = plan.losses if tsrnet_part(plan.network) else None  # the rivals have their own
     companion = {"trimmed": trimmed, "counterpart": data.counterpart}
     module = _datamodule(
         plan, data.untrimmed, data.untrimmed_store, stream, max_steps, **(companion if teacher else {})
@@ -189,11 +190,14 @@ def _train_student(
         start=start,
     )
     before = [*(teacher.stages if teacher else ()), *(start.stages if start else ()), stage.key]
-    return Trained(network, tuple(dict.fromkeys(before)), module.collection.classes)
+    return _trained(network, tuple(dict.fromkeys(before)), module)
 
 
 def _train_teacher(plan: Plan, data: Data, stream: str, start: Trained | None = None) -> Trained:
     """The trimmed network: L_class only, "smoothness and sparsity are no longer necessary"."""
+    own = tsrnet_part(plan.network)
+    assert own
+    plan = replace(plan, network=own)
     module = _datamodule(plan, data.trimmed, data.trimmed_store, stream, plan.teacher_steps)
     losses = LossSettings(0.0, 0.0, plan.losses.classification)
     identity = {
@@ -214,7 +218,11 @@ def _train_teacher(plan: Plan, data: Data, stream: str, start: Trained | None = 
         max_steps=plan.teacher_steps,
         start=start,
     )
-    return Trained(network, (*(start.stages if start else ()), stage.key), module.collection.classes)
+    return _trained(network, (*(start.stages if start else ()), stage.key), module)
+
+
+def _trained(network: VideoNetwork, stages: tuple[str, ...], data: VideoDataModule) -> Trained:
+    return Trained(network, stages, data.collection.classes, data.training_set.num_features)
 
 
 def _fit(
@@ -280,7 +288,7 @@ def load_network(plan: Plan, data: Data, stream: str, path: Path) -> Trained:
             f" {len(training_set.classes)} classes, model={model_name(plan.network)}): {reason}"
         ) from error
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Trained(network.eval(), (f"sha256 {digest}",), training_set.classes)
+    return Trained(network.eval(), (f"sha256 {digest}",), training_set.classes, training_set.num_features)
 
 
 def _head(network: VideoNetwork) -> VideoNetwork:
@@ -298,9 +306,10 @@ def carry_over(
     """
     state = target.state_dict()
     for name, value in source.state_dict().items():
-        if name.startswith("classifier.fc2."):
+        if name in source.class_rows:
             for row, label in enumerate(known):
                 state[name][classes.index(label)] = value[row]
+            state[name][len(classes) :] = value[len(known) :]  # of background
         else:
             state[name] = value
     target.load_state_dict(state)

@@ -120,6 +120,13 @@ def backbone_of(plan: FeaturePlan, stream: str) -> Backbone:
     return load_backbone(plan.settings.backbone, stream=stream, weights=source)
 
 
+def own_weights(plan: FeaturePlan, stream: str) -> Path | None:
+    """The file with the weights of a stream's backbone; None where they are torchvision's."""
+    stand_in = plan.settings.weights == "stand_in"
+    path = _stand_in_stage(stream, plan).weights if stand_in else Path(plan.settings.weights)
+    return path if path.is_file() else None
+
+
 def _identity(plan: FeaturePlan, stand_ins: Mapping[str, Stage]) -> dict[str, object]:
     """What features.json says."""
     libraries = ("torch", "torchvision", "opencv-contrib-python-headless")

@@ -16,6 +16,9 @@ from tsrnet.metrics.recognition import recognition_figures
 from tsrnet.metrics.video_results import Results, VideoResults
 from tsrnet.video.time_grid import TimeGrid
 
+EXTERNAL_DATA = {"used": True, "details": "trimmed videos for knowledge transfer, pretrained backbone"}
+"""What a submission in ActivityNet's format has to say of it."""
+
 
 def submission(detections: Segments, videos: Mapping[int, str], classes: Sequence[str]) -> dict[str, object]:
     """Detections in ActivityNet's submission format, an entry for each of `videos`, the best first.
@@ -31,10 +34,7 @@ def submission(detections: Segments, videos: Mapping[int, str], classes: Sequenc
     return {
         "version": "VERSION 1.3",
         "results": results,
-        "external_data": {
-            "used": True,
-            "details": "trimmed videos for knowledge transfer, pretrained backbone",
-        },
+        "external_data": EXTERNAL_DATA,
     }
 
 

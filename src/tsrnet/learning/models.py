@@ -10,12 +10,18 @@ from tsrnet.errors import UserError
 from tsrnet.network.network import Network, NetworkSettings, VideoNetwork
 from tsrnet.rivals.basnet import BaSNet, BaSNetSettings
 from tsrnet.rivals.stpn import STPN, STPNSettings
+from tsrnet.rivals.tsrnet_plus import TSRNetPlus, TSRNetPlusSettings
 from tsrnet.rivals.untrimmednet import UntrimmedNet, UntrimmedNetSettings
 from tsrnet.rivals.wtalc import WTALC, WTALCSettings
 from tsrnet.settings import settings_of
 
 ModelSettings: TypeAlias = (
-    NetworkSettings | STPNSettings | UntrimmedNetSettings | WTALCSettings | BaSNetSettings
+    NetworkSettings
+    | TSRNetPlusSettings
+    | STPNSettings
+    | UntrimmedNetSettings
+    | WTALCSettings
+    | BaSNetSettings
 )
 
 
@@ -28,6 +34,7 @@ class _Model:
 TSRNET = "tsrnet"
 MODELS: Mapping[str, _Model] = {
     TSRNET: _Model(NetworkSettings, Network),  # Two-Stream and SRNet, too
+    "tsrnet_plus": _Model(TSRNetPlusSettings, TSRNetPlus),
     "stpn": _Model(STPNSettings, STPN),
     "untrimmednet": _Model(UntrimmedNetSettings, UntrimmedNet),
     "wtalc": _Model(WTALCSettings, WTALC),
@@ -48,7 +55,14 @@ def model_name(settings: ModelSettings) -> str:
     return next(name for name, model in MODELS.items() if isinstance(settings, model.settings))
 
 
+def tsrnet_part(settings: ModelSettings) -> NetworkSettings | None:
+    """What of a model has L_SA, L_KT and a teacher of its kind; None of a rival."""
+    if isinstance(settings, TSRNetPlusSettings):
+        return settings.tsrnet
+    return settings if isinstance(settings, NetworkSettings) else None
+
+
 def build_network(settings: ModelSettings, *, num_features: int, num_classes: int) -> VideoNetwork:
-    """A fresh network; all have `forward`, `view` and, but for TSRNet's, `loss_terms`."""
+    """A fresh network."""
     model = MODELS[model_name(settings)]
     return model.network(settings, num_features=num_features, num_classes=num_classes)

@@ -57,7 +57,7 @@ class TSRModule(pl.LightningModule):
 
     Args:
         network: of the untrimmed videos (or of the trimmed ones, for a teacher).
-        losses, transfer, optimizer: settings; losses None for a network with `loss_terms` of its own.
+        losses, transfer, optimizer: settings; losses None for a network without L_SA.
         teacher: the trimmed network, frozen here (D12); None for training without transfer.
         seed: with the step decides dropout, so that a training that was cut off goes on the same.
     """
@@ -91,12 +91,11 @@ class TSRModule(pl.LightningModule):
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         videos = batch.videos
         output = self.network(videos.features, videos.mask)
-        terms = (
-            _self_attention_terms(output, videos, self._losses)
-            if self._losses
-            else self.network.loss_terms(output, videos.mask, videos.labels)
-        )
-        loss = terms.pop("total")
+        terms = self.network.loss_terms(output, videos.mask, videos.labels)
+        loss = terms.pop("total", torch.zeros((), device=self.device))
+        if self._losses:
+            terms |= _self_attention_terms(output, videos, self._losses)
+            loss = loss + terms.pop("total")
         if self._teacher:
             counts = _of_all_ranks(torch.tensor([len(batch.paired)], device=self.device)).tolist()
             if sum(counts) >= MIN_PAIRS:

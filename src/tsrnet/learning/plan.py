@@ -13,7 +13,7 @@ from tsrnet.datasets.sources import READERS, DrawnSettings, FilesSettings
 from tsrnet.errors import UserError
 from tsrnet.learning.end_to_end import FinetuneSettings
 from tsrnet.learning.feature_stage import FeaturePlan, FeatureSettings
-from tsrnet.learning.models import TSRNET, ModelSettings, model_name, model_settings
+from tsrnet.learning.models import ModelSettings, model_name, model_settings, tsrnet_part
 from tsrnet.learning.module import OptimizerSettings
 from tsrnet.learning.training import TrainerSettings
 from tsrnet.localization.settings import LocalizationSettings
@@ -57,11 +57,10 @@ class Plan:
     trains: bool = True  # False: a network that is not there is a mistake
 
     def __post_init__(self) -> None:
-        name = model_name(self.network)
-        if name != TSRNET and (self.transfer.active or self.overlap_steps):
+        if not tsrnet_part(self.network) and (self.transfer.active or self.overlap_steps):
             raise UserError(
-                f"model={name}: got transfer or overlap pretraining, which are TSRNet's; give transfer=none"
-                " and pretrain=imagenet"
+                f"model={model_name(self.network)}: got transfer or overlap pretraining, which are TSRNet's;"
+                " give transfer=none and pretrain=imagenet"
             )
 
     @classmethod

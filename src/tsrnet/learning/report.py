@@ -9,8 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from omegaconf import DictConfig, OmegaConf
 
 from tsrnet.datasets.records import VideoRecord
@@ -19,18 +17,14 @@ from tsrnet.files import atomic_path
 from tsrnet.learning.activations import ActivationStore
 from tsrnet.learning.experiment import Data
 from tsrnet.learning.figures import FigureCollector
+from tsrnet.learning.pictures import timeline_of
 from tsrnet.learning.plan import Plan
 from tsrnet.learning.testing import VideoResult, localize_videos
 from tsrnet.learning.training import is_first_process
 from tsrnet.progress import track
 from tsrnet.reporting.dashboard import log_results, log_weights, open_dashboard
-from tsrnet.reporting.timeline import Bar, Curve, Timeline, draw_timeline
-from tsrnet.video.reader import VideoFrames
-from tsrnet.video.time_grid import FRAME_RATE_HZ, TimeGrid
-
-Image = npt.NDArray[np.uint8]
-_THUMBNAILS = 12
-_THUMBNAIL_SIZE = 160
+from tsrnet.reporting.timeline import Detection, Timeline, draw_timeline
+from tsrnet.video.time_grid import TimeGrid
 
 
 def run_dashboard(
@@ -112,42 +106,15 @@ def report_test(
     return metrics
 
 
-def _strip(path: Path, duration_s: float) -> list[Image]:
-    """Frames of a video, evenly spaced in time; none where only its features are there."""
-    if not path.is_file():
-        return []
-    frames = VideoFrames(path)
-    times_s = (np.arange(_THUMBNAILS) + 0.5) * duration_s / _THUMBNAILS
-    return [
-        frames.read(index, index + 1, resize=_THUMBNAIL_SIZE, crop=_THUMBNAIL_SIZE)[0]
-        for index in (times_s * FRAME_RATE_HZ).astype(int).tolist()
-    ]
-
-
 def _timeline(result: VideoResult, record: VideoRecord, grid: TimeGrid, data: Data, plan: Plan) -> Timeline:
-    classes = data.untrimmed.classes
-    top, length = result.top, len(result.score)
-    middles_s = (np.arange(length) + 0.5) / grid.rate_hz
     simulated = isinstance(plan.features, SimulationSettings)
-    duration_s = record.duration_s or length / grid.rate_hz
-    return Timeline(
-        title=f"{'SIMULATED ' * simulated}{record.id}: {', '.join(record.labels)}"
-        f" (recognised: {classes[top]})",
-        duration_s=duration_s,
-        strip=[] if simulated else _strip(data.untrimmed.path(record.id), duration_s),
-        classes=classes,
-        truth=[Bar(s.label, s.start_s, s.end_s, 1.0) for s in record.segments],
-        detections=[
-            Bar(classes[label], *grid.seconds((start, stop)), score)
-            for label, start, stop, score in zip(
-                *(c.tolist() for c in vars(result.runs).values()), strict=True
-            )
-        ],
-        score=Curve("fused score" if len(plan.streams) > 1 else "score", middles_s, result.score),
+    return timeline_of(
+        result,
+        grid,
+        title=f"{'SIMULATED ' * simulated}{record.id}: {', '.join(record.labels)}",
+        classes=data.untrimmed.classes,
         thresholds=plan.localization.thresholds,
-        top=classes[top],
-        attention=[Curve(name, middles_s, value * length) for name, value in result.attention.items()],
-        activations=[
-            Curve(name, middles_s, 1 / (1 + np.exp(-value))) for name, value in result.activations.items()
-        ],
+        duration_s=record.duration_s or len(result.score) / grid.rate_hz,
+        video=None if simulated else data.untrimmed.path(record.id),
+        truth=[Detection(s.label, s.start_s, s.end_s, 1.0) for s in record.segments],
     )

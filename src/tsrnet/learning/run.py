@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from tsrnet.learning.experiment import prepare_data, test_activations, train_network
 from tsrnet.learning.plan import Plan
 from tsrnet.learning.report import report_test, run_dashboard
+from tsrnet.learning.trained_model import save_model
 from tsrnet.learning.training import part_from_the_others
 
 
@@ -25,6 +26,7 @@ def run(
         trained = {stream: train_network(plan, data, stream) for stream in plan.streams}
         if not part_from_the_others():
             return None
+        save_model(folder, plan, config, data.untrimmed_store.identity, trained)
         stores = test_activations(plan, data, trained)
         stages = [stage for result in trained.values() for stage in result.stages]
         return report_test(plan, data, stores, stages, folder, config)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tsrnet.errors import UserError
 from tsrnet.learning.activations import ActivationBatch, ActivationStore
-from tsrnet.localization.scores import fuse_streams, localization_attention, weighted_scores
+from tsrnet.localization.scores import fuse_streams, localization_attention, smooth_scores, weighted_scores
 from tsrnet.localization.segments import Runs, localize, localized_classes
 from tsrnet.localization.settings import LocalizationSettings
 
@@ -111,11 +111,12 @@ def _results(
         name: localization_attention(one.logits, one.weights, batch.mask, form=settings.attention)
         for name, one in streams.items()
     }
-    scores = _fused(streams, attention, video, label, settings.theta)
+    scores = _fused(streams, attention, video, label, settings, rates)
     runs = localize(scores, batch.mask[video], settings, rate_hz=rates[video])
+    runs = replace(runs, score=runs.score * mean[video, label][runs.row] ** settings.class_power)
     found = _by_video(runs, video, label, len(batch.ids))
     rows = torch.arange(len(batch.ids))
-    top_scores = _fused(streams, attention, rows, top, settings.theta)
+    top_scores = _fused(streams, attention, rows, top, settings, rates)
     top_activations = {name: s.activations_of(rows, top) for name, s in streams.items()}
     for row, video_id in enumerate(batch.ids):
         length = lengths[row]
@@ -135,16 +136,21 @@ def _fused(
     attention: Mapping[str, Tensor],
     video: Tensor,
     label: Tensor,
-    theta: float,
+    settings: LocalizationSettings,
+    rates: Tensor,
 ) -> Tensor:
     """(rows, time) scores of eq. (11) of pairs of a video and a class; of one stream those of (10)."""
     scores = {
         name: weighted_scores(attention[name][video], one.activations_of(video, label))
         for name, one in streams.items()
     }
-    if {"rgb", "flow"} <= scores.keys():
-        return fuse_streams(scores["rgb"], scores["flow"], theta=theta)
-    return next(iter(scores.values()))
+    one = next(iter(scores.values()))
+    both = {"rgb", "flow"} <= scores.keys()
+    fused = fuse_streams(scores["rgb"], scores["flow"], theta=settings.theta) if both else one
+    if not settings.smoothing_s:
+        return fused
+    mask = next(iter(streams.values())).mask[video]
+    return smooth_scores(fused, mask, width=settings.smoothing_s * rates[video])
 
 
 def _by_video(runs: Runs, video: Tensor, label: Tensor, num_videos: int) -> list[DetectedRuns]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-ATTENTION_FORMS = ("standardized", "max", "raw")
+ATTENTION_FORMS = ("standardized", "max", "raw", "none")
 SCORES = ("mean", "max", "contrast")
 
 
@@ -15,7 +15,9 @@ class LocalizationSettings:
     `threshold`: one, or several whose segments compete by `nms`: of two of a class that overlap by more
     than this tIoU the one with the lower score goes. `max_gap_s`: gaps up to this length are filled.
     `min_duration_s`: shorter segments go. `score` of a segment: "mean" or "max" of its snippets, or
-    "contrast", the mean minus that of its surroundings, a quarter of its length on each side.
+    "contrast", the mean minus that of its surroundings, a quarter of its length on each side; times the
+    probability of its class in the video to the power of `class_power`. `smoothing_s`: width of a moving
+    mean over the scores of the snippets.
     """
 
     theta: float = 0.5
@@ -26,6 +28,8 @@ class LocalizationSettings:
     max_gap_s: float = 0.0
     min_duration_s: float = 0.0
     score: str = "mean"
+    class_power: float = 0.0
+    smoothing_s: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.theta <= 1:
@@ -48,8 +52,10 @@ class LocalizationSettings:
             raise ValueError(
                 "localization.nms: got null, need a tIoU with several thresholds, whose segments overlap"
             )
-        if min(self.max_gap_s, self.min_duration_s) < 0:
-            raise ValueError("localization.max_gap_s, min_duration_s: need 0 or more seconds")
+        if min(self.max_gap_s, self.min_duration_s, self.smoothing_s) < 0:
+            raise ValueError("localization.max_gap_s, min_duration_s, smoothing_s: need 0 or more seconds")
+        if self.class_power < 0:
+            raise ValueError(f"localization.class_power: got {self.class_power}, need a number >= 0")
         if self.score not in SCORES:
             raise ValueError(f"localization.score: got {self.score}, need one of {', '.join(SCORES)}")
 

@@ -80,7 +80,15 @@ class VideoNetwork(nn.Module):
         raise NotImplementedError
 
     def loss_terms(self, output: Any, mask: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Scalars by name, and as "total" what is minimised; labels (batch, classes), 1 for each class."""
+        """Scalars by name, and as "total" what is minimised; labels (batch, classes), 1 for each class.
+
+        A network with the output of TSRNet's gets L_SA and L_KT besides, and may have none of its own.
+        """
+        return {}
+
+    @property
+    def class_rows(self) -> tuple[str, ...]:
+        """Parameters whose first rows are the classes, in order; a row after them is background's."""
         raise NotImplementedError
 
     def rate_groups(self) -> list[tuple[float, list[nn.Parameter]]]:
@@ -121,6 +129,10 @@ class Network(VideoNetwork):
         probabilities = output.logits.softmax(dim=1)
         activations = self.class_activations(features)
         return View(probabilities, output.attention_logits, output.attention, activations)
+
+    @property
+    def class_rows(self) -> tuple[str, ...]:
+        return ("classifier.fc2.weight", "classifier.fc2.bias")
 
     def class_activations(self, features: Tensor) -> Tensor:
         """v_c^T x_i of eq. (10) for every snippet: (batch, time, d) -> (batch, time, classes)."""

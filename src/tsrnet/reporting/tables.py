@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from tsrnet.reporting.timeline import Detection
+
 
 def print_metrics(metrics: Mapping[str, Any]) -> None:
     """Print what metrics.json holds, in percent."""
@@ -40,6 +42,23 @@ def print_metrics(metrics: Mapping[str, Any]) -> None:
         for stream, row in metrics["attention"].items():
             attention.add_row(stream, *(f"{row[name]:.2f}" for name in ("inside", "outside", "ratio")))
         console.print(attention)
+
+
+def print_detections(
+    video: str, detections: Sequence[Detection], probabilities: Mapping[str, float], *, most: int = 10
+) -> None:
+    """Print the best detections of a video of one's own, and how likely its classes are."""
+    likely = ", ".join(f"{escape(name)} {value:.2f}" for name, value in list(probabilities.items())[:3])
+    title = f"{escape(video)}: {likely}"
+    if not detections:
+        Console().print(f"{title}; no segment is above the threshold")
+        return
+    table = Table("start", "end", "class", "score", title=title)
+    for one in detections[:most]:
+        table.add_row(f"{one.start_s:.1f} s", f"{one.end_s:.1f} s", escape(one.label), f"{one.score:.2f}")
+    Console().print(table)
+    if len(detections) > most:
+        print(f"and {len(detections) - most} more")
 
 
 def print_counts(title: str, columns: Mapping[str, Mapping[str, int]]) -> None:

@@ -16,8 +16,8 @@ STREAM_COLOURS = {"rgb": "#c44e52", "flow": "#4c72b0"}
 
 
 @dataclass(frozen=True)
-class Bar:
-    """A segment of a class in seconds; the score in [0, 1] decides how solid it is."""
+class Detection:
+    """A segment of a class in seconds, and how sure it is, in [0, 1]; one of the ground truth is, quite."""
 
     label: str
     start_s: float
@@ -45,8 +45,8 @@ class Timeline:
     duration_s: float
     strip: Sequence[npt.NDArray[np.uint8]]
     classes: Sequence[str]
-    truth: Sequence[Bar]
-    detections: Sequence[Bar]
+    truth: Sequence[Detection]
+    detections: Sequence[Detection]
     score: Curve
     thresholds: tuple[float, ...]
     top: str
@@ -57,7 +57,9 @@ class Timeline:
 def draw_timeline(timeline: Timeline, path: Path) -> None:
     """Write the picture as PNG."""
     rows = max(1, len({bar.label for bar in (*timeline.truth, *timeline.detections)}))
-    heights = (1.05, 0.35 + 0.22 * rows, 0.35 + 0.22 * rows, 1.0, 1.0, 1.0)
+    strips = [("ground truth", timeline.truth)] * bool(timeline.truth)  # a video of one's own has none
+    strips.append(("detections", timeline.detections))
+    heights = (1.05, *[0.35 + 0.22 * rows] * len(strips), 1.0, 1.0, 1.0)
     figure = Figure(figsize=(12, sum(heights) + 1.3), layout="constrained")
     axes: list[Axes] = list(figure.subplots(len(heights), 1, height_ratios=heights))
     figure.suptitle(timeline.title, fontsize=11)
@@ -66,20 +68,18 @@ def draw_timeline(timeline: Timeline, path: Path) -> None:
         axes[0].imshow(pictures, extent=(0, timeline.duration_s, 0, 1), aspect="auto")
     axes[0].set_yticks([])
     labels = sorted({bar.label for bar in (*timeline.truth, *timeline.detections)})
-    for axis, name, bars in (
-        (axes[1], "ground truth", timeline.truth),
-        (axes[2], "detections", timeline.detections),
-    ):
+    for axis, (name, bars) in zip(axes[1:], strips, strict=False):
         _bars(axis, bars, labels, timeline.classes)
         axis.set_title(name, fontsize=9, loc="left", pad=2)
-    _curves(axes[3], [timeline.score], f"{timeline.score.name} of {timeline.top}", {})
+    score, activation, attention = axes[-3:]
+    _curves(score, [timeline.score], f"{timeline.score.name} of {timeline.top}", {})
     for threshold in timeline.thresholds:
-        axes[3].axhline(threshold, color="black", linewidth=0.8, linestyle="--")
-    _curves(axes[4], timeline.activations, f"class activation of {timeline.top} (sigmoid)", STREAM_COLOURS)
-    _curves(axes[5], timeline.attention, "attention a x n (1: like the mean)", STREAM_COLOURS)
-    for axis in axes[3:5]:
+        score.axhline(threshold, color="black", linewidth=0.8, linestyle="--")
+    _curves(activation, timeline.activations, f"class activation of {timeline.top} (sigmoid)", STREAM_COLOURS)
+    _curves(attention, timeline.attention, "attention a x n (1: like the mean)", STREAM_COLOURS)
+    for axis in (score, activation):
         axis.set_ylim(0, 1)
-    axes[5].set_ylim(bottom=0)
+    attention.set_ylim(bottom=0)
     for index, axis in enumerate(axes):
         axis.set_xlim(0, timeline.duration_s)
         axis.tick_params(labelsize=8, labelbottom=index == len(axes) - 1)
@@ -90,7 +90,7 @@ def draw_timeline(timeline: Timeline, path: Path) -> None:
     figure.savefig(path, dpi=100)
 
 
-def _bars(axis: Axes, bars: Sequence[Bar], labels: Sequence[str], classes: Sequence[str]) -> None:
+def _bars(axis: Axes, bars: Sequence[Detection], labels: Sequence[str], classes: Sequence[str]) -> None:
     palette = matplotlib.colormaps["tab20" if len(classes) > 10 else "tab10"]
     for bar in bars:
         row = labels.index(bar.label)

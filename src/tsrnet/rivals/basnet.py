@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from tsrnet.losses.attention import l1
 from tsrnet.losses.classification import softmax_cross_entropy
 from tsrnet.network.network import VideoNetwork, View
-from tsrnet.rivals.snippets import per_snippet, top_k_mean
+from tsrnet.network.snippets import TemporalConvolution, padded, top_k_mean
 
 
 @dataclass(frozen=True)
@@ -72,20 +72,6 @@ class BaSNetOutput:
     weights: Tensor
 
 
-class TemporalConvolution(nn.Module):
-    """A convolution over time for which what is masked is 0, whatever lies there."""
-
-    def __init__(self, num_inputs: int, num_outputs: int, *, kernel: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv1d(num_inputs, num_outputs, kernel, padding=kernel // 2)
-
-    def forward(self, features: Tensor, mask: Tensor) -> Tensor:
-        """(batch, time, inputs) -> (batch, time, outputs), the bias left where masked."""
-        inputs = features.masked_fill(~mask.unsqueeze(-1), 0.0)
-        outputs: Tensor = self.conv(inputs.transpose(1, 2))
-        return outputs.transpose(1, 2)
-
-
 class BaSNet(VideoNetwork):
     """One classifier of actions and background, on all features and on those that the filter lets pass."""
 
@@ -99,30 +85,38 @@ class BaSNet(VideoNetwork):
         self.conv2 = TemporalConvolution(size, size, kernel=kernel)
         self.classifier = nn.Sequential(nn.Dropout(settings.dropout), nn.Linear(size, num_classes + 1))
 
-    def filter(self, features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """(batch, time, d) -> W before and after its sigmoid, (batch, time, 1), 0 where masked."""
-        valid = mask.unsqueeze(-1)
-        logits = self.filter2(F.leaky_relu(self.filter1(features, mask)), mask).masked_fill(~valid, 0.0)
-        return logits, logits.sigmoid() * valid
+    def filter(self, rows: Tensor, mask: Tensor) -> Tensor:
+        """W before its sigmoid, (n, 1), of the real snippets of a batch (n, d)."""
+        logits: Tensor = self.filter2(F.leaky_relu(self.filter1(rows, mask)), mask)
+        return logits
 
-    def classify(self, features: Tensor, mask: Tensor) -> Tensor:
-        """(batch, time, d) -> (batch, time, classes + 1), 0 where masked; background last."""
-        hidden = F.leaky_relu(self.conv2(F.leaky_relu(self.conv1(features, mask)), mask))
-        return per_snippet(self.classifier, hidden, mask)
+    def classify(self, rows: Tensor, mask: Tensor) -> Tensor:
+        """(n, d) real snippets of a batch -> (batch, time, classes + 1), 0 where masked; background last."""
+        hidden = F.leaky_relu(self.conv2(F.leaky_relu(self.conv1(rows, mask)), mask))
+        return padded(self.classifier(hidden), mask)
 
     def forward(self, features: Tensor, mask: Tensor) -> BaSNetOutput:
         """features (batch, time, d), mask (batch, time) -> BaSNetOutput."""
-        _, weights = self.filter(features, mask)
-        branches = (self.classify(inputs, mask) for inputs in (features, weights * features))
+        rows = features[mask]
+        weights = self.filter(rows, mask).sigmoid()
+        branches = (self.classify(inputs, mask) for inputs in (rows, weights * rows))
         base, suppression = (top_k_mean(s, mask, divisor=self.settings.pool_divisor) for s in branches)
-        return BaSNetOutput(base, suppression, weights)
+        return BaSNetOutput(base, suppression, padded(weights, mask))
 
     def view(self, features: Tensor, mask: Tensor) -> View:
         """The suppression branch; features (batch, time, d), mask (batch, time)."""
-        logits, weights = self.filter(features, mask)
-        scores = self.classify(weights * features, mask)
+        rows = features[mask]
+        logits = self.filter(rows, mask)
+        weights = logits.sigmoid()
+        scores = self.classify(weights * rows, mask)
         video = top_k_mean(scores, mask, divisor=self.settings.pool_divisor)
-        return View(video.softmax(dim=1)[:, :-1], logits, weights, scores[..., :-1])
+        return View(
+            video.softmax(dim=1)[:, :-1], padded(logits, mask), padded(weights, mask), scores[..., :-1]
+        )
+
+    @property
+    def class_rows(self) -> tuple[str, ...]:
+        return ("classifier.1.weight", "classifier.1.bias")
 
     def loss_terms(self, output: BaSNetOutput, mask: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """The terms "base", "suppression", "norm" and "total"; labels (batch, classes)."""

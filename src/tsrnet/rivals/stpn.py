@@ -25,7 +25,7 @@ from tsrnet.losses.attention import l1
 from tsrnet.losses.classification import binary_cross_entropy
 from tsrnet.network.attention import attend
 from tsrnet.network.network import VideoNetwork, View
-from tsrnet.rivals.snippets import per_snippet
+from tsrnet.network.snippets import per_snippet
 
 
 @dataclass(frozen=True)

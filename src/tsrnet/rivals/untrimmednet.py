@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from tsrnet.losses.classification import softmax_cross_entropy
 from tsrnet.network.attention import attention_weights
 from tsrnet.network.network import VideoNetwork, View
-from tsrnet.rivals.snippets import per_snippet, top_k_mean
+from tsrnet.network.snippets import per_snippet, top_k_mean
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from tsrnet.losses.classification import softmax_cross_entropy
 from tsrnet.network.attention import attend, attention_weights
 from tsrnet.network.network import VideoNetwork, View
-from tsrnet.rivals.snippets import per_snippet, top_k_mean
+from tsrnet.network.snippets import per_snippet, top_k_mean
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import glob
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,8 +70,38 @@ def videos_of_folder(folder: Path) -> list[VideoFile]:
     """
     if not folder.is_dir():
         raise UserError(f"videos: got {folder}, need a folder of videos")
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-    if not files:
-        raise UserError(f"videos: {folder} holds no file that ends in {', '.join(sorted(SUFFIXES))}")
-    stems = Counter(path.stem for path in files)
-    return [VideoFile(check_id(path.stem if stems[path.stem] == 1 else path.name), path) for path in files]
+    return [VideoFile(name, path) for name, path in named_videos([folder]).items()]
+
+
+def named_videos(given: Iterable[str | Path]) -> dict[str, Path]:
+    """Name -> file of videos that are given as files, folders or patterns as clips/*.mp4.
+
+    A name is that of the file, without its suffix where that is enough, with its folder's where it is not.
+    Raises UserError where there are none.
+    """
+    files: dict[Path, None] = {}  # in order, each once
+    for place in given:
+        path = Path(place)
+        if path.is_file():
+            found = [path]
+        elif path.is_dir():
+            found = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+            if not found:
+                raise UserError(f"video: {path} holds no file that ends in {', '.join(sorted(SUFFIXES))}")
+        else:
+            found = sorted(Path(file) for file in glob.glob(str(place), recursive=True))
+            if not found:
+                raise UserError(f"video: got {place}, there is no such file or folder")
+        files |= dict.fromkeys(found)
+    named: dict[str, Path] = {}
+    for file in files:
+        same = [other for other in files if other.stem == file.stem]
+        name = file.stem if len(same) == 1 else file.name
+        if len([other for other in same if other.name == file.name]) > 1:
+            name = f"{file.resolve().parent.name}_{file.name}"
+        if name in named:
+            raise UserError(
+                f"video: got {named[name]} and {file}, whose results would have one name; rename one"
+            )
+        named[check_id(name)] = file
+    return named

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tsrnet.rivals.snippets import per_snippet, top_k_mean
+from tsrnet.network.snippets import per_snippet, top_k_mean
 
 LENGTHS = (9, 1, 4, 8)
 MASK = torch.arange(9) < torch.tensor(LENGTHS)[:, None]

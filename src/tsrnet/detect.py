@@ -1,0 +1,62 @@
+"""`python -m tsrnet.detect`: what happens in videos of one's own, and when."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tsrnet.command import run_command
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def detect(config: DictConfig) -> None:
+    """Features with the settings of the run, its networks, a page and a picture a video."""
+    import json
+    import time
+    from pathlib import Path
+
+    from hydra.core.hydra_config import HydraConfig
+
+    from tsrnet.errors import FailedError, UserError
+    from tsrnet.files import atomic_path
+    from tsrnet.learning.trained_model import load_model
+    from tsrnet.learning.video_detections import submission_of
+    from tsrnet.progress import track
+    from tsrnet.reporting.tables import print_detections, print_failures
+    from tsrnet.video.video_file import named_videos
+
+    if config.run is None:
+        raise UserError("run: got nothing, need the folder of a run of tsrnet.train")
+    given = HydraConfig.get().overrides.task
+    chosen = {text.split("=")[0].removeprefix("localization.") for text in given if "localization." in text}
+    whole = any(text.startswith("localization=") for text in given)
+    constants = {k: v for k, v in config.localization.items() if v is not None and (whole or k in chosen)}
+    if config.video is None:
+        raise UserError("video: got nothing, need a file, a folder, a pattern or a list of some")
+    videos = named_videos([config.video] if isinstance(config.video, str) else list(config.video))
+    model = load_model(config.run, **constants)
+    output = Path(config.output)
+    found, failures = model.detect_all(list(videos.values()), features=output / ".features")
+    names = {path: name for name, path in videos.items()}
+    start = time.monotonic()
+    for one in track(found, total=len(found), what="pages"):
+        name = names[one.video]
+        one.to_html(output / f"{name}.html")
+        one.plot(output / f"{name}.png")
+        if config.subtitles:
+            with atomic_path(output / f"{name}.srt") as part:
+                part.write_text(one.to_srt())
+    with atomic_path(output / "detections.json") as part:
+        part.write_text(json.dumps(submission_of(found), indent=1))
+    print(f"pages and pictures: {time.monotonic() - start:.1f} s")
+    for one in found:
+        print_detections(one.video.name, one.detections, one.probabilities)
+    print(f"folder: {output} (detections.json, and a page and a picture of each video)")
+    print_failures({names[path]: reason for path, reason in failures.items()})
+    if failures:
+        raise FailedError(f"{len(failures)} of {len(videos)} videos could not be read")
+
+
+if __name__ == "__main__":
+    run_command("detect", detect)

@@ -1,0 +1,87 @@
+"""Snippets of videos of unequal length: layers on the real ones only, and the mean of the k best."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+
+def per_snippet(layer: Callable[[Tensor], Tensor], features: Tensor, mask: Tensor) -> Tensor:
+    """A layer that maps rows (n, d) to rows (n, outputs), on real snippets only.
+
+    Padding then costs nothing and draws no dropout.
+
+    Args:
+        layer: applied once, to all real snippets of the batch.
+        features: (batch, time, d).
+        mask: (batch, time) bool, True where a snippet is real.
+
+    Returns:
+        (batch, time, outputs), 0 where masked.
+
+    Raises:
+        ValueError: a video of the batch has no valid snippet.
+    """
+    if not bool(mask.any(dim=1).all()):
+        raise ValueError("mask: got a video without a valid snippet, need at least one in each")
+    return padded(layer(features[mask]), mask)
+
+
+def padded(rows: Tensor, mask: Tensor) -> Tensor:
+    """Rows (n, d) of the real snippets of a batch, in order -> (batch, time, d), 0 where masked."""
+    return rows.new_zeros(*mask.shape, rows.shape[-1]).masked_scatter(mask.unsqueeze(-1), rows)
+
+
+def top_k_mean(scores: Tensor, mask: Tensor, *, divisor: int) -> Tensor:
+    """Mean over the k highest scores of each class of a video, k = its snippets / divisor, rounded up.
+
+    Args:
+        scores: (batch, time, classes).
+        mask: (batch, time) bool, real snippets, which come first.
+        divisor: 8 is the mean over the best eighth; 1 over all.
+
+    Returns:
+        (batch, classes).
+    """
+    lengths = mask.sum(dim=1).tolist()
+    # Video by video: padded to the longest, most of the sorting would be of nothing.
+    best = [
+        row[:length].T.topk(-(-length // divisor), dim=1, sorted=False).values.mean(dim=1)
+        for row, length in zip(scores, lengths, strict=True)
+    ]
+    return torch.stack(best)
+
+
+class TemporalConvolution(nn.Module):
+    """A convolution over time, with zeros before and after each video.
+
+    Args:
+        num_inputs, num_outputs: channels.
+        kernel: snippets that it sees, odd.
+    """
+
+    def __init__(self, num_inputs: int, num_outputs: int, *, kernel: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(num_inputs, num_outputs, kernel)  # its weights, and how they begin
+
+    def forward(self, rows: Tensor, mask: Tensor) -> Tensor:
+        """(n, inputs) of the real snippets of a batch, in order -> (n, outputs).
+
+        `mask` (batch, time) says which they are: the first ones of each video.
+        """
+        # In one line, with just the zeros between videos that the kernel needs: padding to the longest
+        # is most of a batch. A matrix product for each of its places: conv1d would copy the transposed line.
+        kernel, bias = self.conv.weight.unbind(dim=-1), self.conv.bias
+        assert bias is not None
+        half = len(kernel) // 2
+        lengths = mask.sum(dim=1) + half
+        starts = lengths.cumsum(0) - lengths
+        places = (starts.unsqueeze(1) + torch.arange(mask.shape[1], device=mask.device))[mask]
+        size = int(lengths.sum())
+        line = rows.new_zeros(size + half, rows.shape[-1]).index_copy(0, places + half, rows)
+        outputs = torch.stack([line[k : k + size - half] @ part.T for k, part in enumerate(kernel)]).sum(
+            dim=0
+        )
+        return outputs.index_select(0, places) + bias

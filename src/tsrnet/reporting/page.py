@@ -1,0 +1,107 @@
+"""A page of one video: its player, what was found on a timeline under it, scores and attention; one file."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tsrnet.files import atomic_path
+from tsrnet.reporting.timeline import Detection
+
+MAX_POINTS = 2000
+"""A curve has no more of them: more than a screen has columns."""
+
+_PLACE = "@PAGE@"
+_TOLERANCE = 1e-3  # what sums in float32 may exceed [0, 1] by
+
+
+@dataclass(frozen=True)
+class Page:
+    """What is shown of one video.
+
+    `curves`: title -> values (n,) in [0, 1] at `rate_hz` from second 0. `probabilities`: class ->
+    video-level probability of the best classes. `thumbnails`: second and JPEG, shown where the video is
+    not embedded or does not play. `video`: MIME type and bytes of the file to embed; None: thumbnails
+    only. `note`: said beside the title, as SIMULATED or the run that made the page.
+
+    Raises:
+        ValueError: no duration, no rate, or a curve that is no row of numbers in [0, 1].
+    """
+
+    title: str
+    duration_s: float
+    rate_hz: float
+    detections: Sequence[Detection]
+    curves: Mapping[str, npt.NDArray[np.float32]]
+    probabilities: Mapping[str, float]
+    thumbnails: Sequence[tuple[float, bytes]]
+    video: tuple[str, bytes] | None
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        for name, value in (("duration_s", self.duration_s), ("rate_hz", self.rate_hz)):
+            if not (np.isfinite(value) and value > 0):
+                raise ValueError(f"{self.title}: {name}: got {value}, need a positive number")
+        for name, values in self.curves.items():
+            if values.ndim != 1:
+                raise ValueError(f"{self.title}: curve {name}: got shape {values.shape}, need (n,)")
+            if not ((values >= -_TOLERANCE) & (values <= 1 + _TOLERANCE)).all():  # NaN is not, either
+                got = f"values from {values.min()} to {values.max()}"
+                raise ValueError(f"{self.title}: curve {name}: got {got}, need them in [0, 1]")
+
+
+def write_page(path: Path, page: Page) -> None:
+    """Write the page as one HTML file that loads nothing from elsewhere."""
+    template = resources.files("tsrnet.reporting").joinpath("page.html").read_text(encoding="utf-8")
+    before, after = template.split(_PLACE)
+    with atomic_path(path) as part, part.open("w", encoding="utf-8") as file:
+        file.writelines((before, _as_json(page), after))
+
+
+def thin(values: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], int]:
+    """Maxima of bins, at most MAX_POINTS, and how many values a bin has; the last may have fewer."""
+    width = max(1, -(-len(values) // MAX_POINTS))
+    return np.maximum.reduceat(values, np.arange(0, len(values), width)) if width > 1 else values, width
+
+
+def _as_json(page: Page) -> str:
+    """The page as JSON that no <script> element ends in, whatever labels and titles say."""
+    data: dict[str, Any] = {
+        "title": page.title,
+        "note": page.note,
+        "duration_s": page.duration_s,
+        "detections": [asdict(found) for found in sorted(page.detections, key=_by_time)],
+        "curves": [_curve(name, values, page.rate_hz) for name, values in page.curves.items()],
+        "probabilities": sorted(page.probabilities.items(), key=lambda item: -item[1]),
+        "thumbnails": [(time_s, _base64(jpeg)) for time_s, jpeg in sorted(page.thumbnails)],
+        "video": page.video and {"type": page.video[0], "base64": _base64(page.video[1])},
+    }
+    return json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _by_time(found: Detection) -> tuple[float, float]:
+    """Of those that begin together the longer comes first, so that the shorter lies on top of it."""
+    return found.start_s, -found.end_s
+
+
+def _curve(name: str, values: npt.NDArray[np.float32], rate_hz: float) -> dict[str, Any]:
+    """`first_s`: the middle of the first bin."""
+    peaks, width = thin(values)
+    return {
+        "title": name,
+        "first_s": (width - 1) / 2 / rate_hz,
+        "step_s": width / rate_hz,
+        "values": [round(float(value), 3) for value in peaks.clip(0, 1)],
+    }
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
