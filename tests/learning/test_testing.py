@@ -65,6 +65,26 @@ def test_fused_scores_follow_theta(tmp_path: Path) -> None:
         assert np.abs(one.score - other.score).max() > 1e-3
 
 
+def test_the_probability_of_its_class_weighs_the_score_of_a_segment(tmp_path: Path) -> None:
+    common = {"min_probability": 0.0, "threshold": 0.05}
+    plain = results(tmp_path, 4, LocalizationSettings(**common))
+    weighted = results(tmp_path, 4, LocalizationSettings(**common, class_power=0.5))
+    for one, other in zip(plain, weighted, strict=True):
+        mean = (one.probabilities["rgb"] + one.probabilities["flow"]) / 2
+        expected = one.runs.score * np.sqrt(mean[one.runs.label])
+        np.testing.assert_allclose(other.runs.score, expected, rtol=1e-5)
+        assert (other.runs.score < one.runs.score).all()
+
+
+def test_smoothing_joins_what_a_short_gap_parts(tmp_path: Path) -> None:
+    rough = results(tmp_path, 4, LocalizationSettings(threshold=0.28))
+    smooth = results(tmp_path, 4, LocalizationSettings(threshold=0.28, smoothing_s=0.5))
+    for one, other in zip(rough, smooth, strict=True):
+        padded = np.pad(one.score, 1, mode="constant")
+        counts = np.convolve(np.pad(np.ones(len(one.score)), 1), np.ones(3), "valid")
+        np.testing.assert_allclose(other.score, np.convolve(padded, np.ones(3), "valid") / counts, rtol=1e-5)
+
+
 def test_streams_of_other_videos_are_refused(tmp_path: Path) -> None:
     stores = {stream: ActivationStore(tmp_path / stream) for stream in STREAMS}
     for number, store in enumerate(stores.values()):

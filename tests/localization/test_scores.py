@@ -7,7 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from tsrnet.localization.scores import fuse_streams, localization_attention, weighted_scores
+from tsrnet.localization.scores import (
+    fuse_streams,
+    localization_attention,
+    smooth_scores,
+    standardized,
+    weighted_scores,
+)
 from tsrnet.network.attention import attention_weights
 from tsrnet.network.network import Network, NetworkSettings
 
@@ -131,3 +137,32 @@ def test_an_unknown_form_is_refused() -> None:
     logits, mask = logits_batch()
     with pytest.raises(ValueError, match=r"localization\.attention: got softmax"):
         attention_of(logits, mask, "softmax")
+
+
+def test_attention_none_is_one_where_there_are_snippets() -> None:
+    logits, mask = logits_batch(extra=2)
+    assert torch.equal(attention_of(logits, mask, "none"), mask.double())
+
+
+def test_standardized_values_have_mean_0_and_deviation_1_in_each_video() -> None:
+    values, mask = logits_batch(hops=3, extra=2)
+    exact = standardized(values, mask)
+    assert not exact[~mask].any()
+    for row, length in enumerate(LENGTHS):
+        video = values[row, :length].numpy()
+        deviation = video.std(axis=0) if length > 1 else np.ones(3)
+        expected = (video - video.mean(axis=0)) / deviation
+        np.testing.assert_allclose(exact[row, :length], expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("width", [0.0, 1.9, 3.0, 5.04, 40.0])
+def test_smoothing_is_the_mean_of_the_real_neighbours(width: float) -> None:
+    values, mask = logits_batch(extra=3)
+    scores = values.squeeze(-1)
+    smooth = smooth_scores(scores, mask, width=torch.full((len(LENGTHS),), width))
+    half = int(width // 2)
+    for row, length in enumerate(LENGTHS):
+        for i in range(length):
+            around = scores[row, max(0, i - half) : min(length, i + half + 1)]
+            assert float(smooth[row, i]) == pytest.approx(float(around.mean()), rel=1e-10)
+    assert not smooth[~mask].any()

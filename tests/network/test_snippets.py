@@ -1,4 +1,4 @@
-"""What the rivals share: layers on real snippets only, the mean of the k best."""
+"""Layers on real snippets only, the mean of the k best, convolutions over time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tsrnet.network.snippets import per_snippet, top_k_mean
+from tsrnet.network.snippets import TemporalConvolution, padded, per_snippet, top_k_mean
 
 LENGTHS = (9, 1, 4, 8)
 MASK = torch.arange(9) < torch.tensor(LENGTHS)[:, None]
@@ -56,3 +56,17 @@ def test_a_video_without_snippets_is_refused() -> None:
     mask = torch.tensor([[True, False], [False, False]])
     with pytest.raises(ValueError, match="without a valid snippet"):
         per_snippet(torch.relu, torch.zeros(2, 2, 3), mask)
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+def test_a_convolution_sees_each_video_alone(kernel: int) -> None:
+    torch.manual_seed(0)
+    layer = TemporalConvolution(3, 2, kernel=kernel).double()
+    features = scores(3)
+    outputs = padded(layer(features[MASK], MASK), MASK)
+    for row, length in enumerate(LENGTHS):
+        alone = torch.nn.functional.conv1d(
+            features[row, :length].T, layer.conv.weight, layer.conv.bias, padding=kernel // 2
+        )
+        torch.testing.assert_close(outputs[row, :length], alone.T, rtol=1e-12, atol=1e-12)
+    assert not outputs[~MASK].any()
