@@ -1,0 +1,208 @@
+"""Own videos: the command and the three lines of Python, by the folder `model` of a run alone."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from tsrnet import load
+from tsrnet.errors import UserError
+from tsrnet.learning.video_detections import VideoDetections
+from tsrnet.reporting.timeline import Detection
+from tsrnet.video.video_file import named_videos
+from tsrnet.video.writer import write_video
+
+Train = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory, train: Train) -> Path:
+    """A run, then only its folder `model`: the stages and the features are gone, as on another machine."""
+    root = tmp_path_factory.mktemp("detect")
+    result = train(f"paths.data={root}/data", f"hydra.run.dir={root}/run", "transfer=none")
+    assert result.returncode == 0, result.stderr
+    shutil.rmtree(root / "data" / "stages")
+    shutil.rmtree(root / "data" / "features")
+    shutil.copytree(root / "run" / "model", root / "elsewhere")
+    return root
+
+
+@pytest.fixture(scope="module")
+def video(root: Path) -> Path:
+    return sorted((root / "data").rglob("demo_test_*.mp4"))[0]
+
+
+def detect(root: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tsrnet.detect", *overrides]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, cwd=root)
+
+
+def listed(path: Path, video_id: str) -> list[dict[str, Any]]:
+    return list(json.loads(path.read_text())["results"][video_id])
+
+
+def test_a_test_video_gives_what_the_run_found_in_it(root: Path, video: Path) -> None:
+    result = detect(root, f"video={video}", "run=elsewhere", "output=found", "subtitles=true")
+    assert result.returncode == 0, result.stderr
+    expected = listed(root / "run" / "detections.json", video.stem)
+    assert expected
+    found = listed(root / "found" / "detections.json", video.name)
+    assert [(f["label"], f["segment"]) for f in found] == [(e["label"], e["segment"]) for e in expected]
+    np.testing.assert_allclose([f["score"] for f in found], [e["score"] for e in expected], rtol=1e-4)
+    assert (root / "found" / f"{video.stem}.png").read_bytes().startswith(b"\x89PNG")
+    assert (root / "found" / f"{video.stem}.html").stat().st_size > video.stat().st_size
+    assert (root / "found" / f"{video.stem}.srt").read_text().count(" --> ") == len(found)
+    for stage in ("features: ", "networks and localisation: ", "pages and pictures: "):
+        assert stage in result.stdout
+
+
+def test_the_second_time_features_are_there_and_constants_may_differ(root: Path, video: Path) -> None:
+    assert detect(root, f"video={video}", "run=elsewhere", "output=twice").returncode == 0
+    result = detect(
+        root,
+        f"video={video}",
+        "run=elsewhere",
+        "output=twice",
+        "localization.threshold=0.9",
+        "localization.theta=1",
+    )
+    assert result.returncode == 0, result.stderr
+    assert "snippets" not in result.stderr
+    assert "to extract" not in result.stdout
+    assert "no segment is above the threshold" in " ".join(result.stdout.split())
+    assert listed(root / "twice" / "detections.json", video.name) == []
+
+
+def test_three_lines_of_python(root: Path, video: Path) -> None:
+    network = load(root / "run", threshold=0.1)
+    found = network.detect(video)
+    assert found.detections == tuple(sorted(found.detections, key=lambda one: -one.score))
+    assert set(found.probabilities) == set(network.classes)
+    assert sum(found.probabilities.values()) == pytest.approx(1, abs=1e-4)
+    assert list(json.loads(found.to_json())["results"]) == [video.name]
+    assert len(found.result.score) == int(found.duration_s * found.grid.rate_hz)
+
+
+def test_what_fails_is_listed_and_the_others_go_on(root: Path, video: Path) -> None:
+    folder = root / "mixed"
+    folder.mkdir()
+    shutil.copy(video, folder / "good one.mp4")
+    (folder / "broken.mp4").write_bytes(b"no video")
+    write_video(folder / "short.mp4", (np.zeros((48, 64, 3), np.uint8) for _ in range(5)), frame_rate_hz=30)
+    result = detect(root, "video=mixed", "run=elsewhere", "output=some")
+    assert result.returncode == 1
+    assert "2 of 3 videos could not be read" in result.stderr
+    assert "need 2 snippets" in result.stdout.replace("\n", " ").replace("│", "").replace("  ", " ")
+    assert list(json.loads((root / "some" / "detections.json").read_text())["results"]) == ["good one.mp4"]
+    assert (root / "some" / "good one.html").is_file()
+
+
+def test_a_still_video_and_a_tall_one(root: Path, tmp_path: Path) -> None:
+    """Nothing moves; a portrait of 4K, a quarter of a second longer than two snippets."""
+    write_video(
+        tmp_path / "still.mp4", (np.full((48, 64, 3), 90, np.uint8) for _ in range(60)), frame_rate_hz=30
+    )
+    rows = np.linspace(0, 255, 3840, dtype=np.uint8)
+    tall = np.broadcast_to(rows[:, None, None], (3840, 2160, 3)).copy()
+    write_video(tmp_path / "tall.mp4", (tall for _ in range(18)), frame_rate_hz=30)
+    network = load(root / "elsewhere")
+    for name, length in (("still", 12), ("tall", 3)):
+        found = network.detect(tmp_path / f"{name}.mp4")
+        assert len(found.result.score) == length
+        assert np.isfinite(found.result.score).all()
+        found.to_html(tmp_path / f"{name}.html")
+        assert (tmp_path / f"{name}.html").stat().st_size > 10_000
+
+
+def test_a_sound_file_is_one_line(root: Path, tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "sound.wav"), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.int16), format="s16", layout="mono")
+        frame.sample_rate = 8000
+        container.mux(stream.encode(frame))
+    with pytest.raises(UserError, match=r"no video stream|cannot be opened"):
+        load(root / "elsewhere").detect(tmp_path / "sound.wav")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["video=a.mp4"], "run: got nothing"),
+        (["run=elsewhere"], "video: got nothing"),
+        (["video=nowhere.mp4", "run=elsewhere"], "video: got nowhere.mp4, there is no such file"),
+        (["video=x/*.mp4", "run=elsewhere"], "video: got x/*.mp4, there is no such file"),
+        (["video=elsewhere", "run=elsewhere"], "video: elsewhere holds no file that ends in"),
+        (["video=elsewhere/rgb.pt", "run=data"], "run: got data, there is no model/model.json"),
+        (["video=elsewhere/rgb.pt", "run=elsewhere", "localization.theta=3"], "localization.theta: got 3"),
+        (["video=elsewhere/rgb.pt", "run=elsewhere", "features.flow.backend=opencv"], "is no key"),
+    ],
+)
+def test_a_mistake_is_one_line(root: Path, overrides: list[str], said: str) -> None:
+    result = detect(root, *overrides)
+    assert result.returncode == 2
+    assert said in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+class _Hostile:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (Path("executed"),))
+
+
+@pytest.mark.parametrize("name", ["rgb.pt", "backbone_flow.pt"])
+def test_a_stranger_s_model_executes_nothing(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(root / "elsewhere", "hostile")
+    torch.save(_Hostile(), Path("hostile") / name)
+    with pytest.raises((UserError, pickle.UnpicklingError)):
+        load("hostile")
+    assert not Path("executed").exists()
+
+
+def test_a_model_of_another_version_or_other_weights_is_refused(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root / "elsewhere", tmp_path / "model")
+    described = json.loads((tmp_path / "model" / "model.json").read_text())
+    (tmp_path / "model" / "model.json").write_text(json.dumps({**described, "format": 99}))
+    with pytest.raises(UserError, match="format 99, this version reads 1"):
+        load(tmp_path)
+    (tmp_path / "model" / "model.json").write_text(json.dumps({**described, "classes": ["a", "b"]}))
+    with pytest.raises(UserError, match="holds no weights of this network"):
+        load(tmp_path)
+    (tmp_path / "model" / "model.json").write_text("{")
+    with pytest.raises(UserError, match="cannot be read"):
+        load(tmp_path)
+
+
+def test_subtitles_are_in_order_of_time(root: Path, video: Path) -> None:
+    found = load(root / "elsewhere").detect(video)
+    segments = (Detection("b", 3661.5, 3662.0, 0.9), Detection("a", 1.0, 2.25, 0.5))
+    other = VideoDetections(**{**vars(found), "detections": segments})
+    assert other.to_srt() == (
+        "1\n00:00:01,000 --> 00:00:02,250\na (0.50)\n\n2\n01:01:01,500 --> 01:01:02,000\nb (0.90)\n\n"
+    )
+
+
+def test_names_of_videos_are_unique(tmp_path: Path) -> None:
+    for name in ("x/a.mp4", "x/a.avi", "y/a.mp4", "y/b.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    names = named_videos([tmp_path / "x", str(tmp_path / "y" / "*.mp4"), tmp_path / "y" / "b.mp4"])
+    assert {name: path.relative_to(tmp_path).as_posix() for name, path in names.items()} == {
+        "x_a.mp4": "x/a.mp4",
+        "a.avi": "x/a.avi",
+        "y_a.mp4": "y/a.mp4",
+        "b": "y/b.mp4",
+    }
