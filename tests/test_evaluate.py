@@ -86,6 +86,23 @@ def test_weights_of_another_file(root: Path) -> None:
     assert mine["stages"][0].startswith("sha256 ")
 
 
+def test_weights_of_another_stream_or_of_other_classes_are_refused(root: Path, tmp_path: Path) -> None:
+    """Of the same sizes, so that they would load."""
+    stages = {name.split("-")[1]: name for name in read(root / "two_stream" / "metrics.json")["stages"]}
+    folder = root / "data" / "stages"
+    result = evaluate(root, "run=rgb", f"checkpoint={folder / stages['flow']}/weights.pt")
+    assert result.returncode == 2
+    assert "is of stream=flow, the run's is rgb" in result.stderr
+    shutil.copytree(folder / stages["rgb"], tmp_path / "stage")
+    said = read(tmp_path / "stage" / "identity.json")
+    said["classes"][2] = "Juggling"
+    (tmp_path / "stage" / "identity.json").write_text(json.dumps(said))
+    result = evaluate(root, "run=rgb", f"checkpoint={tmp_path}/stage/weights.pt")
+    assert result.returncode == 2
+    assert "other classes than the run" in result.stderr
+    assert "Juggling" in result.stderr
+
+
 def test_a_run_folder_of_a_stranger_executes_nothing(root: Path, tmp_path: Path) -> None:
     """Neither by a tag of YAML nor by a `_target_`, nor by a pickle for weights."""
     mark = tmp_path / "executed"

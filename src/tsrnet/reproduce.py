@@ -47,7 +47,7 @@ def reproduce(config: DictConfig) -> None:
         for seed in range(config.seeds):
             number += 1
             overrides = [*common, *row.overrides, f"seed={seed}"]
-            overrides += [f"features.seed={seed}"] * simulated
+            overrides += [*row.simulated, f"features.seed={seed}"] if simulated else []
             what = f"{method}, seed {seed}"
             print(f"[{number} of {total}] {what}: {' '.join(overrides)}", flush=True)
             try:

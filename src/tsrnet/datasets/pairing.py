@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
@@ -107,7 +108,8 @@ class BatchStream(Sampler[list[Draw]]):
         return self._num_steps
 
     def __iter__(self) -> Iterator[list[Draw]]:
-        order, of_pass = np.empty(0, np.int64), -1
+        order: npt.NDArray[np.int64] = np.empty(0, np.int64)
+        of_pass = -1
         for step in range(self._start_step, self._num_steps):
             batch = []
             for position in range(step * self._batch_size, (step + 1) * self._batch_size):

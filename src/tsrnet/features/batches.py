@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 import numpy as np
+import numpy.typing as npt
 
 from tsrnet.features.backbone import Backbone
 from tsrnet.features.store import FeatureStore, is_finite
@@ -34,9 +35,9 @@ class Batches:
         self._size = 64 if on_gpu else 16
         self._chunks: deque[Chunk] = deque()
         self._num_rows = 0  # snippets that wait
-        self._pixels: dict[str, list[np.ndarray]] = {stream: [] for stream in backbones}
-        self._features: dict[str, list[np.ndarray]] = {stream: [] for stream in backbones}
-        self._video: dict[str, list[np.ndarray]] = {}  # features of the one that is not complete
+        self._pixels: dict[str, list[npt.NDArray[np.generic]]] = {stream: [] for stream in backbones}
+        self._features: dict[str, list[npt.NDArray[np.generic]]] = {stream: [] for stream in backbones}
+        self._video: dict[str, list[npt.NDArray[np.generic]]] = {}  # features of the one that is not complete
 
     def seconds_per_snippet(self, snippets: Snippets) -> float:
         """What the networks take, by the second of two batches of these snippets."""

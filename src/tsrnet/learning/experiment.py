@@ -178,6 +178,7 @@ def _train_student(
             "counterpart": dict(data.counterpart) if teacher else None,
             "start": start.stages[-1] if start else None,
         },
+        module.collection.classes,
     )
     network = _fit(
         plan,
@@ -207,7 +208,7 @@ def _train_teacher(plan: Plan, data: Data, stream: str, start: Trained | None = 
         "start": start.stages[-1] if start else None,
     }
     name = "finetuned_teacher" if start else "teacher"
-    stage = Stage(plan.stages_root, f"{name}-{stream}", identity)
+    stage = Stage(plan.stages_root, f"{name}-{stream}", identity, module.collection.classes)
     network = _fit(
         plan,
         stage,
@@ -275,6 +276,7 @@ def _build(plan: Plan, training_set: FeatureDataset, stream: str) -> VideoNetwor
 def load_network(plan: Plan, data: Data, stream: str, path: Path) -> Trained:
     """The network of a file: weights.pt of a stage, or a checkpoint of its training."""
     training_set = _datamodule(plan, data.untrimmed, data.untrimmed_store, stream, 1).training_set
+    _check_origin(path, stream, training_set.classes)
     network = _build(plan, training_set, stream)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -289,6 +291,20 @@ def load_network(plan: Plan, data: Data, stream: str, path: Path) -> Trained:
         ) from error
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return Trained(network.eval(), (f"sha256 {digest}",), training_set.classes, training_set.num_features)
+
+
+def _check_origin(path: Path, stream: str, classes: tuple[str, ...]) -> None:
+    """UserError where the stage that a file lies in says another stream or other classes than the run's."""
+    try:
+        said = json.loads((path.parent / "identity.json").read_text())
+    except (OSError, ValueError):  # a file alone says nothing of itself but its sizes
+        return
+    if said.get("stream", stream) != stream:
+        raise UserError(f"checkpoint: {path}: is of stream={said['stream']}, the run's is {stream}")
+    known = said.get("classes") or classes
+    if list(known) != list(classes):
+        differing = sorted(set(known) ^ set(classes)) or ["their order"]
+        raise UserError(f"checkpoint: {path}: has other classes than the run ({', '.join(differing[:5])})")
 
 
 def _head(network: VideoNetwork) -> VideoNetwork:

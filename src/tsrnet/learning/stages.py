@@ -43,12 +43,13 @@ class Stage:
     """A piece of training under `<root>/<name>-<hash of identity>`.
 
     The folder holds `weights.pt` (a state dict) once finished, `identity.json`, logs, and
-    `last.ckpt` while it trains.
+    `last.ckpt` while it trains. `classes` are written beside the identity, for who takes the weights.
     """
 
     root: Path
     name: str
     identity: dict[str, Any]
+    classes: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -84,7 +85,8 @@ class Stage:
     def begin(self) -> None:
         make_folder(self.folder)
         with atomic_path(self.folder / "identity.json") as part:
-            part.write_text(json.dumps(self.identity, indent=1, sort_keys=True))
+            said = {**self.identity, "classes": self.classes}
+            part.write_text(json.dumps(said, indent=1, sort_keys=True))
 
     def finish(self, state: dict[str, Tensor]) -> None:
         """Store the result; from now on the stage is finished."""

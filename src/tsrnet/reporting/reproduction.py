@@ -15,9 +15,13 @@ Metrics = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Method:
-    """A row: what tsrnet.train is given for it, and the paper's figures in percent, where it has them."""
+    """A row: what tsrnet.train is given for it, and the paper's figures in percent, where it has them.
+
+    `simulated`: what a rehearsal is given besides.
+    """
 
     overrides: tuple[str, ...]
+    simulated: tuple[str, ...] = ()
     paper: tuple[float | None, ...] = ()
 
 

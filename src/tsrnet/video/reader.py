@@ -162,7 +162,7 @@ class _PyAV:
 
 def _codec(path: Path) -> str:
     with contextlib.suppress(av.FFmpegError, IndexError), av.open(str(path)) as container:
-        return container.streams.video[0].codec_context.name
+        return str(container.streams.video[0].codec_context.name)
     return ""
 
 
