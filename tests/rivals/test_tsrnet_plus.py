@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from tsrnet.datasets.batch import Sample, TrainingBatch
-from tsrnet.learning.experiment import carry_over
 from tsrnet.learning.module import OptimizerSettings, TSRModule
+from tsrnet.learning.networks import carry_over
 from tsrnet.losses.objective import LossSettings, TransferSettings
 from tsrnet.network.network import Network, NetworkSettings
 from tsrnet.rivals.basnet import BaSNetSettings

@@ -5,22 +5,22 @@ from __future__ import annotations
 import atexit
 import functools
 import gc
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from pickle import UnpicklingError
 
+import torch
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from yaml import YAMLError
 
 from tsrnet.errors import UserError
 from tsrnet.learning.activations import ActivationStore
-from tsrnet.learning.experiment import (
-    Data,
-    load_network,
-    prepare_data,
-    test_activations,
-    train_network,
-)
+from tsrnet.learning.data import Data, prepare_data
+from tsrnet.learning.models import model_name
+from tsrnet.learning.networks import Trained, build, datamodule, test_activations, train_network
 from tsrnet.learning.plan import Plan
 
 _MAY_CHANGE = ("localization", "report", "paths.", "dataset.protocol")
@@ -120,3 +120,37 @@ def _tested(texts: tuple[str, ...], checkpoint: str | None) -> Tested:
     gc.freeze()  # all this stays: collections between the values of a sweep need not look at it again
     atexit.register(gc.unfreeze)  # or libraries complain at the end of what was not given back
     return tested
+
+
+def load_network(plan: Plan, data: Data, stream: str, path: Path) -> Trained:
+    """The network of a file: weights.pt of a stage, or a checkpoint of its training."""
+    training_set = datamodule(plan, data.untrimmed, data.untrimmed_store, stream, 1).training_set
+    _check_origin(path, stream, training_set.classes)
+    network = build(plan, training_set, stream)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = state.get("state_dict", state)
+        own = {key.removeprefix("network."): value for key, value in state.items() if "teacher." not in key}
+        network.load_state_dict(own)
+    except (OSError, RuntimeError, UnpicklingError, AttributeError, KeyError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"checkpoint: {path}: holds no weights of this network ({training_set.num_features} features,"
+            f" {len(training_set.classes)} classes, model={model_name(plan.network)}): {reason}"
+        ) from error
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Trained(network.eval(), (f"sha256 {digest}",), training_set.classes, training_set.num_features)
+
+
+def _check_origin(path: Path, stream: str, classes: tuple[str, ...]) -> None:
+    """UserError where the stage that a file lies in says another stream or other classes than the run's."""
+    try:
+        said = json.loads((path.parent / "identity.json").read_text())
+    except (OSError, ValueError):  # a file alone says nothing of itself but its sizes
+        return
+    if said.get("stream", stream) != stream:
+        raise UserError(f"checkpoint: {path}: is of stream={said['stream']}, the run's is {stream}")
+    known = said.get("classes") or classes
+    if list(known) != list(classes):
+        differing = sorted(set(known) ^ set(classes)) or ["their order"]
+        raise UserError(f"checkpoint: {path}: has other classes than the run ({', '.join(differing[:5])})")

@@ -15,7 +15,7 @@ from tsrnet.datasets.records import VideoRecord
 from tsrnet.datasets.simulated import SimulationSettings
 from tsrnet.files import atomic_path
 from tsrnet.learning.activations import ActivationStore
-from tsrnet.learning.experiment import Data
+from tsrnet.learning.data import Data
 from tsrnet.learning.figures import FigureCollector
 from tsrnet.learning.pictures import timeline_of
 from tsrnet.learning.plan import Plan

@@ -7,7 +7,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from tsrnet.learning.experiment import prepare_data, test_activations, train_network
+from tsrnet.learning.data import prepare_data
+from tsrnet.learning.networks import test_activations, train_network
 from tsrnet.learning.plan import Plan
 from tsrnet.learning.report import report_test, run_dashboard
 from tsrnet.learning.trained_model import save_model

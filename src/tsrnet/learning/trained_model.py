@@ -26,9 +26,9 @@ from tsrnet.features.store import FeatureStore
 from tsrnet.files import atomic_path, make_folder, part_of
 from tsrnet.learning.activations import ActivationStore, activations_of
 from tsrnet.learning.end_to_end import EndToEnd
-from tsrnet.learning.experiment import Trained
 from tsrnet.learning.feature_stage import FeaturePlan, own_weights
 from tsrnet.learning.models import build_network
+from tsrnet.learning.networks import Trained
 from tsrnet.learning.plan import Plan
 from tsrnet.learning.testing import localize_videos
 from tsrnet.learning.video_detections import VideoDetections

@@ -1,4 +1,4 @@
-"""The stages of a plan: data and features, a teacher and a network a stream, the test."""
+"""The networks of a plan: a teacher and a network a stream, trained or found, and what they say."""
 
 from __future__ import annotations
 
@@ -7,24 +7,20 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
 
 from tsrnet.datasets.datamodule import VideoDataModule
-from tsrnet.datasets.inventory import MANIFEST, Inventory
 from tsrnet.datasets.pairing import FeatureDataset
-from tsrnet.datasets.records import Collection, VideoRecord
+from tsrnet.datasets.records import Collection
 from tsrnet.datasets.sampling import SnippetSampler
-from tsrnet.datasets.simulated import SimulatedStore, SimulationSettings, store_features
-from tsrnet.datasets.sources import DrawnSettings, what_to_get
 from tsrnet.errors import UserError
 from tsrnet.features.store import FeatureSource, FeatureStore
 from tsrnet.learning.activations import ActivationStore, activations_of
+from tsrnet.learning.data import Data
 from tsrnet.learning.end_to_end import EndToEnd, FinetunedFeatures
-from tsrnet.learning.feature_stage import FeaturePlan, backbone_of, prepare_features
+from tsrnet.learning.feature_stage import FeaturePlan, backbone_of
 from tsrnet.learning.models import build_network, model_name, tsrnet_part
 from tsrnet.learning.module import TSRModule
 from tsrnet.learning.plan import Plan
@@ -37,21 +33,6 @@ from tsrnet.video.snippet_images import SnippetImages
 
 
 @dataclass(frozen=True)
-class Data:
-    """The dataset and its trimmed companion, the classes they share, and the features of each.
-
-    Both hold only videos that have features; `ground_truth` has all test videos by id.
-    """
-
-    untrimmed: Collection
-    trimmed: Collection
-    counterpart: Mapping[str, str]
-    untrimmed_store: FeatureSource
-    trimmed_store: FeatureSource
-    ground_truth: Mapping[str, VideoRecord]
-
-
-@dataclass(frozen=True)
 class Trained:
     """A network, the keys of the stages that made it, its classes in the order of its rows, and d."""
 
@@ -59,74 +40,6 @@ class Trained:
     stages: tuple[str, ...]
     classes: tuple[str, ...]
     num_features: int
-
-
-def prepare_data(plan: Plan) -> Data:
-    """Videos, annotations and features, made where they are missing.
-
-    With `plan.holdout`, training videos in place of the test videos.
-    """
-    data = _prepare_all(plan)
-    if not plan.holdout:
-        return data
-    untrimmed = data.untrimmed.held_out(plan.holdout)
-    return replace(data, untrimmed=untrimmed, ground_truth={record.id: record for record in untrimmed.test})
-
-
-def _prepare_all(plan: Plan) -> Data:
-    if isinstance(plan.features, SimulationSettings):
-        return _simulate(plan, plan.features)
-    found = plan.dataset.read()
-    (store, inventory), (trimmed_store, trimmed_inventory) = prepare_features(
-        (found.untrimmed, found.trimmed), plan.features
-    )
-    _demand(plan, inventory, trimmed_inventory)
-    return Data(
-        inventory.usable,
-        trimmed_inventory.usable,
-        found.counterpart,
-        store,
-        trimmed_store,
-        {record.id: record for record in found.untrimmed.test},
-    )
-
-
-def _simulate(plan: Plan, settings: SimulationSettings) -> Data:
-    found = plan.dataset.read(rehearsal_seed=settings.seed)
-    stores: list[FeatureSource] = []
-    for videos, trimmed, canonical in (
-        (found.untrimmed, False, found.counterpart),
-        (found.trimmed, True, {}),
-    ):
-        source = SimulatedStore((*videos.train, *videos.test), settings, trimmed=trimmed, canonical=canonical)
-        folder = plan.features_root / videos.name
-        stores.append(store_features(source, plan.streams, folder) if settings.store else source)
-    everything = {record.id: record for record in found.untrimmed.test}
-    return Data(found.untrimmed, found.trimmed, found.counterpart, stores[0], stores[1], everything)
-
-
-def _demand(plan: Plan, inventory: Inventory, trimmed: Inventory) -> None:
-    """UserError unless there is enough to train and test; else say how many videos are used."""
-    drawn = isinstance(plan.dataset, DrawnSettings)
-    left_out = {**inventory.left_out, **trimmed.left_out}
-    if drawn and left_out:
-        raise UserError(
-            f"{len(left_out)} videos have no features (the others are done): "
-            + "; ".join(left_out.values())
-            + "; replace the files (the demo draws again what you delete) and give the same command again"
-        )
-    needed = [(inventory, inventory.usable.train), (inventory, inventory.usable.test)]
-    if plan.transfer.active:
-        needed.append((trimmed, trimmed.usable.train))
-    for one, videos in needed:
-        if not videos:
-            example = next(iter(one.left_out.values()), "none are listed")
-            raise UserError(
-                f"{one.summary()}, need some of each; e.g. {example}. {what_to_get(one.collection.name)}"
-            )
-    for one in (inventory, trimmed):
-        if one.left_out:
-            print(f"{one.summary()}; {MANIFEST} beside the features gives the reason of each other")
 
 
 def train_network(plan: Plan, data: Data, stream: str) -> Trained:
@@ -159,10 +72,10 @@ def _train_student(
     start: Trained | None,
 ) -> Trained:
     """A network of untrimmed videos, from random weights or from those of another stage (D13)."""
-    trimmed = _datamodule(plan, data.trimmed, data.trimmed_store, stream, plan.teacher_steps)
+    trimmed = datamodule(plan, data.trimmed, data.trimmed_store, stream, plan.teacher_steps)
     losses = plan.losses if tsrnet_part(plan.network) else None  # the rivals have their own
     companion = {"trimmed": trimmed, "counterpart": data.counterpart}
-    module = _datamodule(
+    module = datamodule(
         plan, data.untrimmed, data.untrimmed_store, stream, max_steps, **(companion if teacher else {})
     )
     stage = Stage(
@@ -199,7 +112,7 @@ def _train_teacher(plan: Plan, data: Data, stream: str, start: Trained | None = 
     own = tsrnet_part(plan.network)
     assert own
     plan = replace(plan, network=own)
-    module = _datamodule(plan, data.trimmed, data.trimmed_store, stream, plan.teacher_steps)
+    module = datamodule(plan, data.trimmed, data.trimmed_store, stream, plan.teacher_steps)
     losses = LossSettings(0.0, 0.0, plan.losses.classification)
     identity = {
         **_identity(plan, module, data.trimmed_store, stream),
@@ -239,7 +152,7 @@ def _fit(
 ) -> VideoNetwork:
     torch.manual_seed(plan.seed)
     training_set = data.training_set
-    network = _build(plan, training_set, data.stream)
+    network = build(plan, training_set, data.stream)
     if start is not None:
         carry_over(_head(start.network), start.classes, _head(network), training_set.classes)
     # Processes that train together do not wait for each other's stage.
@@ -263,7 +176,7 @@ def _fit(
     return network.eval()
 
 
-def _build(plan: Plan, training_set: FeatureDataset, stream: str) -> VideoNetwork:
+def build(plan: Plan, training_set: FeatureDataset, stream: str) -> VideoNetwork:
     """A fresh network; with its backbone where that learns, too."""
     network = build_network(
         plan.network, num_features=training_set.num_features, num_classes=len(training_set.classes)
@@ -271,40 +184,6 @@ def _build(plan: Plan, training_set: FeatureDataset, stream: str) -> VideoNetwor
     if plan.finetune and isinstance(plan.features, FeaturePlan):
         return EndToEnd(backbone_of(plan.features, stream), network, plan.finetune)
     return network
-
-
-def load_network(plan: Plan, data: Data, stream: str, path: Path) -> Trained:
-    """The network of a file: weights.pt of a stage, or a checkpoint of its training."""
-    training_set = _datamodule(plan, data.untrimmed, data.untrimmed_store, stream, 1).training_set
-    _check_origin(path, stream, training_set.classes)
-    network = _build(plan, training_set, stream)
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        state = state.get("state_dict", state)
-        own = {key.removeprefix("network."): value for key, value in state.items() if "teacher." not in key}
-        network.load_state_dict(own)
-    except (OSError, RuntimeError, UnpicklingError, AttributeError, KeyError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(
-            f"checkpoint: {path}: holds no weights of this network ({training_set.num_features} features,"
-            f" {len(training_set.classes)} classes, model={model_name(plan.network)}): {reason}"
-        ) from error
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Trained(network.eval(), (f"sha256 {digest}",), training_set.classes, training_set.num_features)
-
-
-def _check_origin(path: Path, stream: str, classes: tuple[str, ...]) -> None:
-    """UserError where the stage that a file lies in says another stream or other classes than the run's."""
-    try:
-        said = json.loads((path.parent / "identity.json").read_text())
-    except (OSError, ValueError):  # a file alone says nothing of itself but its sizes
-        return
-    if said.get("stream", stream) != stream:
-        raise UserError(f"checkpoint: {path}: is of stream={said['stream']}, the run's is {stream}")
-    known = said.get("classes") or classes
-    if list(known) != list(classes):
-        differing = sorted(set(known) ^ set(classes)) or ["their order"]
-        raise UserError(f"checkpoint: {path}: has other classes than the run ({', '.join(differing[:5])})")
 
 
 def _head(network: VideoNetwork) -> VideoNetwork:
@@ -331,7 +210,7 @@ def carry_over(
     target.load_state_dict(state)
 
 
-def _datamodule(
+def datamodule(
     plan: Plan, collection: Collection, store: FeatureSource, stream: str, num_steps: int, **companion: Any
 ) -> VideoDataModule:
     sampler = None
@@ -388,7 +267,7 @@ def test_activations(plan: Plan, data: Data, trained: Mapping[str, Trained]) -> 
         if isinstance(network, EndToEnd) and plan.finetune and isinstance(source, FeatureStore):
             source = FinetunedFeatures(network, source, plan.finetune.chunk)
             network = network.head
-        module = _datamodule(plan, data.untrimmed, source, stream, 1)
+        module = datamodule(plan, data.untrimmed, source, stream, 1)
         tested = json.dumps([data.untrimmed.name, [record.id for record in data.untrimmed.test]])
         identity = {
             "network": result.stages[-1],
