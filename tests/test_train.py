@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 import torch
 
+from tsrnet import load
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -125,6 +127,11 @@ def test_end_to_end_trains_teacher_and_network_through_their_backbones(
     lengths = {path.stem: len(np.load(path)) for path in (folder / "rgb").glob("*.npy")}
     found = {path.name: len(list(path.iterdir())) for path in (folder / "rgb_images").iterdir()}
     assert found == lengths
+    model = data / "end_to_end" / "model"
+    assert not list(model.glob("backbone_*"))  # it is in the network's weights
+    detected = load(model).detect(data / "demo" / "0" / "untrimmed" / "demo_test_000.mp4")
+    assert sum(detected.probabilities.values()) == pytest.approx(1, abs=1e-4)
+    assert len(detected.result.score) == lengths["demo_test_000"]
 
 
 @pytest.fixture
