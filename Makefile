@@ -1,4 +1,4 @@
-# make install | demo | test | lint. Python 3.11 to 3.13 and make are all that is needed.
+# make install | demo | test | lint. Python 3.10 to 3.13 and make are all that is needed.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

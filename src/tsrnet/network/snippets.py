@@ -31,7 +31,9 @@ def per_snippet(layer: Callable[[Tensor], Tensor], features: Tensor, mask: Tenso
 
 def padded(rows: Tensor, mask: Tensor) -> Tensor:
     """Rows (n, d) of the real snippets of a batch, in order -> (batch, time, d), 0 where masked."""
-    return rows.new_zeros(*mask.shape, rows.shape[-1]).masked_scatter(mask.unsqueeze(-1), rows)
+    places = mask.flatten().nonzero().squeeze(1)
+    whole = rows.new_zeros(mask.numel(), rows.shape[-1]).index_copy(0, places, rows)
+    return whole.view(*mask.shape, -1)
 
 
 def top_k_mean(scores: Tensor, mask: Tensor, *, divisor: int) -> Tensor:

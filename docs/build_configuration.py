@@ -1,0 +1,140 @@
+"""Writes docs/configuration.md from the files of conf/: run it after a change there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from tsrnet.__main__ import VERBS
+
+CONF = Path(__file__).parents[1] / "conf"
+PAGE = Path(__file__).with_name("configuration.md")
+HEAD = """\
+# Configuration
+
+Every key and choice, made from `conf/` by `python docs/build_configuration.py`. A key is set as `key=value`,
+a choice as `group=option`; `${...}` takes the value of another key, `null` is nothing. A command prints all
+of its configuration with `--cfg job`, and what is changed often with `--help`. `hydra.run.dir=DIR` says where
+a run folder goes; `--config-dir DIR` adds files of your own, see [extending.md](extending.md).
+"""
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key with its dotted path, its default as it is written, and the comment behind it."""
+
+    path: str
+    default: str
+    comment: str
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of conf/: the command that its first comment shows, what the others say, and what it sets."""
+
+    command: str
+    about: str
+    package: str | None  # "_global_"; None: that of its folder
+    bases: tuple[str, ...]  # files that it begins with
+    chosen: tuple[tuple[str, str], ...]  # group, option
+    keys: tuple[Key, ...]
+
+    @classmethod
+    def read(cls, path: Path) -> File:
+        text = path.read_text()
+        lines = [line.removeprefix("# ") for line in text.splitlines() if line.startswith("# ")]
+        package = lines.pop(0).split()[1] if lines[0].startswith("@package") else None
+        defaults = yaml.safe_load(text).get("defaults", [])
+        bases = tuple(entry for entry in defaults if isinstance(entry, str) and entry != "_self_")
+        chosen = tuple(pair for entry in defaults if isinstance(entry, dict) for pair in entry.items())
+        keys = tuple(_keys(yaml.compose(text), text.splitlines()))
+        return cls(lines[0], " ".join(lines[1:]), package, bases, chosen, keys)
+
+
+def _keys(node: yaml.Node, lines: list[str], path: tuple[str, ...] = ()) -> Iterator[Key]:
+    assert isinstance(node, yaml.MappingNode)
+    for name, value in node.value:
+        if name.value == "defaults" and not path:
+            continue
+        here = (*path, name.value)
+        comment = lines[name.end_mark.line].partition(" # ")[2].strip()
+        if isinstance(value, yaml.MappingNode) and not value.flow_style:
+            if comment:
+                yield Key(".".join(here), "", comment)
+            yield from _keys(value, lines, here)
+        else:
+            first = lines[value.start_mark.line][value.start_mark.column :]
+            yield Key(".".join(here), first.partition(" # ")[0].strip(), comment)
+
+
+def page() -> str:
+    """The whole page as Markdown."""
+    first = [_group(name) for name, _ in File.read(CONF / "train.yaml").chosen]
+    folders = sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name not in VERBS)
+    groups = sorted(set(folders), key=lambda name: (first + folders).index(name))
+    parts = [HEAD, "## Commands\n", *map(_command, VERBS)]
+    parts += ["## Groups\n", _contents(groups), *map(_options, groups)]
+    return "\n".join(parts)
+
+
+def _command(verb: str) -> str:
+    path = CONF / verb / f"{verb}.yaml"  # a command with a folder of its own
+    file = File.read(path if path.is_file() else CONF / f"{verb}.yaml")
+    parts = [f"### {verb}\n", f"    {file.command}\n", _text(file.about) + "\n"]
+    if file.bases:
+        parts.append(f"Takes all keys and groups of [{file.bases[0]}](#{file.bases[0]}), too.\n")
+    if file.chosen:
+        rows = [f"| [{name}](#{_group(name)}) | `{option}` |" for name, option in file.chosen]
+        parts.append("\n".join(["| group | default |", "|---|---|", *rows]) + "\n")
+    parts += _table([key for key in file.keys if not key.path.startswith("hydra.")])
+    return "\n".join(parts)
+
+
+def _contents(groups: list[str]) -> str:
+    rows = []
+    for group in groups:
+        options = ", ".join(f"`{path.stem}`" for path in sorted((CONF / group).glob("*.yaml")))
+        rows.append(f"| [{group}](#{group}) | {options} |")
+    return "\n".join(["| group | options |", "|---|---|", *rows]) + "\n"
+
+
+def _options(group: str) -> str:
+    parts = [f"### {group}\n"]
+    for path in sorted((CONF / group).glob("*.yaml")):
+        file = File.read(path)
+        said = [_text(file.about)] if file.about else []
+        said += [f"Begins with `{group}={base}`." for base in file.bases]
+        if file.chosen:
+            options = ", ".join(f"`{_group(name)}={option}`" for name, option in file.chosen)
+            said.append(f"Chooses {options}, too.")
+        parts += [f"#### `{group}={path.stem}`\n", f"    {file.command}\n"]
+        parts += [" ".join(said) + "\n"] if said else []
+        whole = file.package == "_global_" or group == "experiment"  # these hold no settings of a group
+        parts += _table(file.keys, prefix="" if whole else f"{group}.")
+    return "\n".join(parts)
+
+
+def _group(name: str) -> str:
+    """The group of an entry of a defaults list, as `override /transfer@_global_.transfer`."""
+    return name.removeprefix("override ").removeprefix("/").partition("@")[0]
+
+
+def _table(keys: Sequence[Key], *, prefix: str = "") -> list[str]:
+    rows = [f"| `{prefix}{key.path}` | {_code(key.default)} | {_text(key.comment)} |" for key in keys]
+    return ["\n".join(["| key | default | meaning |", "|---|---|---|", *rows]) + "\n"] if rows else []
+
+
+def _code(text: str) -> str:
+    return f"`{text}`".replace("|", r"\|") if text else ""
+
+
+def _text(text: str) -> str:
+    return text.replace("|", r"\|").replace("<", "&lt;").replace("*", r"\*")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
+    print(f"written: {PAGE}")

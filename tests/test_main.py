@@ -1,0 +1,154 @@
+"""`tsrnet VERB` does what `python -m tsrnet.VERB` does, in whatever process it ends up."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tsrnet.__main__ import VERBS, listing
+
+MODULE = ("-m", "tsrnet")
+SCRIPT = ("-c", "import sys; from tsrnet.__main__ import main; sys.argv[0] = 'tsrnet'; main()")
+"""What the installed console command runs."""
+
+
+def run(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, cwd=folder)
+
+
+def is_there(session: int) -> bool:
+    try:
+        os.killpg(session, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_every_module_that_is_a_command_has_its_line() -> None:
+    folder = Path(__file__).parents[1] / "src" / "tsrnet"
+    commands = {path.stem for path in folder.glob("*.py") if "\n    run_command(" in path.read_text()}
+    assert set(VERBS) == commands
+    lines = [line.split(maxsplit=1) for line in listing().splitlines() if line.startswith("  ")]
+    assert [verb for verb, _ in lines] == list(VERBS)
+    assert len({said for _, said in lines}) == len(VERBS)
+    assert dict(lines)["report"] == "the table and the picture of a multirun again."
+
+
+@pytest.mark.parametrize("start", [MODULE, SCRIPT])
+@pytest.mark.parametrize("arguments", [("--help",), ("-h",), ()])
+def test_the_commands_are_listed(start: tuple[str, ...], arguments: tuple[str, ...]) -> None:
+    result = run(*start, *arguments)
+    assert (result.returncode, result.stdout, result.stderr) == (0, f"{listing()}\n", "")
+
+
+@pytest.mark.parametrize("start", [MODULE, SCRIPT])
+@pytest.mark.parametrize(
+    ("verb", "said"), [("trian", "did you mean train"), ("xyz", "need one of train, detect")]
+)
+def test_an_unknown_command_is_one_line(start: tuple[str, ...], verb: str, said: str) -> None:
+    result = run(*start, verb, "seed=1")
+    assert (result.returncode, result.stdout) == (2, "")
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"error: {verb}: is no command of tsrnet; {said}")
+
+
+@pytest.mark.parametrize("start", [MODULE, SCRIPT])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("train", "--cfg", "job", "loss.alpha=7"),
+        ("train", "--help"),
+        ("train", "--info", "config"),
+        ("train", "loss.alpa=1"),
+        ("score", "--help"),
+        ("score", "protocol=mine", "predictions=a", "ground_truth=b"),
+    ],
+    ids=" ".join,
+)
+def test_answers_are_those_of_the_module(start: tuple[str, ...], arguments: tuple[str, ...]) -> None:
+    verb, *rest = arguments
+    expected = run("-m", f"tsrnet.{verb}", *rest)
+    result = run(*start, verb, *rest)
+    assert (result.returncode, result.stdout, result.stderr) == (
+        expected.returncode,
+        expected.stdout,
+        expected.stderr,
+    )
+    assert result.stdout or result.stderr.startswith("error: ")
+
+
+@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+def test_a_multirun_runs_its_jobs(launcher: str, tmp_path: Path) -> None:
+    if launcher == "joblib":
+        pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    stage = tmp_path / "stages" / "teacher-rgb-0123456789abcdef"
+    stage.mkdir(parents=True)
+    (stage / "weights.pt").write_bytes(b"0")
+    result = run(
+        *SCRIPT,
+        *("stages", "-m", f"hydra/launcher={launcher}", f"paths.stages={stage.parent}"),
+        *("older_than_days=5,6", f"hydra.sweep.dir={tmp_path}/sweep"),
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count(stage.name) == 2
+
+
+@pytest.mark.parametrize(
+    ("number", "arguments"), [(signal.SIGINT, MODULE), (signal.SIGTERM, SCRIPT)], ids=["SIGINT", "SIGTERM"]
+)
+def test_a_signal_ends_it_and_its_workers(
+    number: signal.Signals, arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    """While worker processes, which import the command anew, draw the demo's videos."""
+    process = subprocess.Popen(
+        [sys.executable, *arguments, "train", "logger=csv", f"paths.data={tmp_path}/data"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        start_new_session=True,
+    )
+    videos = tmp_path / "data" / "demo"
+    try:
+        while not list(videos.rglob("*.mp4")):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.1)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 128 + number
+    assert said.splitlines()[-1] == "stopped; the same command goes on from here"
+    assert "Traceback" not in said
+    deadline = time.monotonic() + 30
+    while is_there(process.pid):  # the last of its workers may be about to end
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_a_folder_of_ones_own_adds_choices(tmp_path: Path) -> None:
+    """Groups and options beside those of the package, on top of which they are laid."""
+    own = tmp_path / "my_conf"
+    (own / "study").mkdir(parents=True)
+    (own / "study" / "smooth.yaml").write_text("# @package _global_\nloss:\n  alpha: 7.0\n")
+    (own / "optimizer").mkdir()
+    (own / "optimizer" / "slow.yaml").write_text("defaults: [features]\nlearning_rate: 1.0e-5\n")
+    for start in (("-m", "tsrnet.train"), (*SCRIPT, "train")):
+        result = run(
+            *start,
+            *("--config-dir", "my_conf", "+study=smooth", "optimizer=slow", "--cfg", "job"),
+            folder=tmp_path,
+        )
+        assert result.returncode == 0, result.stderr
+        assert "  alpha: 7.0\n" in result.stdout
+        assert "  learning_rate: 1.0e-05\n  weight_decay: 0.01\n" in result.stdout
+    result = run("-m", "tsrnet.train", "--config-dir", "elsewhere", folder=tmp_path)
+    assert (result.returncode, len(result.stderr.splitlines())) == (2, 1)
+    assert "elsewhere" in result.stderr
