@@ -110,7 +110,9 @@ def _options(group: str) -> str:
         if file.chosen:
             options = ", ".join(f"`{_group(name)}={option}`" for name, option in file.chosen)
             said.append(f"Chooses {options}, too.")
-        parts += [f"#### `{group}={path.stem}`\n", f"    {file.command}\n"]
+        words = file.command.split()
+        choice = next((w for w in words if w.lstrip("+") == f"{group}={path.stem}"), words[-1])
+        parts += [f"#### `{choice}`\n", f"    {file.command}\n"]
         parts += [" ".join(said) + "\n"] if said else []
         whole = file.package == "_global_" or group == "experiment"  # these hold no settings of a group
         parts += _table(file.keys, prefix="" if whole else f"{group}.")

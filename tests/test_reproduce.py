@@ -88,8 +88,10 @@ def test_a_table_comes_out_of_one_command(file: Path, root: Path, tiny: tuple[st
 
 def folders(folder: Path, content: dict[str, Any]) -> list[Path]:
     slugs = [
-        "".join(c if c.isalnum() else "_" for c in name).strip("_").lower() for name in content["methods"]
+        "".join(c if c.isalnum() else "_" for c in name.replace("+", " plus ")).strip("_").lower()
+        for name in content["methods"]
     ]
+    assert len(set(slugs)) == len(slugs)
     return [folder / slug / "0" for slug in slugs]
 
 

@@ -112,7 +112,7 @@ def _metrics(
 
 
 def _slug(name: str) -> str:
-    return "".join(char if char.isalnum() else "_" for char in name).strip("_").lower()
+    return "".join(char if char.isalnum() else "_" for char in name.replace("+", " plus ")).strip("_").lower()
 
 
 if __name__ == "__main__":
