@@ -144,6 +144,14 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert anchor in slugs(target), f"{page.name}: {link}"
 
 
+def test_files_that_pages_name_are_there() -> None:
+    folders = ("src", "tests", "benchmarks", "docs")
+    known = [f"/{path.relative_to(ROOT)}" for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    for page in PAGES:
+        for name in re.findall(r"`([\w./]+\.py)`", page.read_text()):
+            assert any(path.endswith(f"/{name}") for path in known), f"{page.name}: {name}"
+
+
 def test_every_page_is_listed() -> None:
     listed = (ROOT / "docs" / "index.md").read_text()
     for page in (ROOT / "docs").glob("*.md"):

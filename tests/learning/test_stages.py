@@ -41,8 +41,6 @@ def test_weights_that_execute_something_are_not_loaded(tmp_path: Path) -> None:
 
 
 _WORK = """
-import sys, time
-import subprocess
 import sys
 from pathlib import Path
 import torch
@@ -52,14 +50,15 @@ with stage.work() as needed:
     print("needed" if needed else "found", flush=True)
     if needed:
         stage.begin()
-        time.sleep(float(sys.argv[2]))
+        sys.stdin.readline()  # until the test says go on
         stage.finish({"a": torch.zeros(1)})
 """
 
 
-def start(root: Path, seconds: float) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", _WORK, str(root), str(seconds)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def start(root: Path) -> subprocess.Popen[str]:
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", _WORK, str(root)]
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
 
 
 def first_line(process: subprocess.Popen[str]) -> str:
@@ -68,19 +67,20 @@ def first_line(process: subprocess.Popen[str]) -> str:
 
 
 def test_of_two_processes_one_computes_a_stage_and_the_other_takes_it(tmp_path: Path) -> None:
-    one = start(tmp_path, 2.0)
+    one = start(tmp_path)
     assert first_line(one) == "needed"
-    other = start(tmp_path, 2.0)
-    out, said = other.communicate(timeout=60)
-    assert out.strip() == "found"
-    assert "another process is at it, waiting" in said
-    assert one.wait(timeout=10) == 0
+    other = start(tmp_path)
+    assert other.stderr is not None
+    assert "another process is at it, waiting" in other.stderr.readline()
+    one.communicate("go on\n", timeout=60)
+    assert one.returncode == 0
+    assert other.communicate("go on\n", timeout=60)[0].strip() == "found"
 
 
 def test_a_process_that_dies_does_not_keep_a_stage(tmp_path: Path) -> None:
-    one = start(tmp_path, 600.0)
+    one = start(tmp_path)
     assert first_line(one) == "needed"
-    other = start(tmp_path, 0.0)
+    other = start(tmp_path)
     assert other.stderr is not None
     assert "waiting" in other.stderr.readline()
     one.kill()

@@ -35,13 +35,13 @@ def what_to_get(name: str) -> str:
 
 @dataclass(frozen=True)
 class Companions:
-    """An untrimmed dataset, its trimmed companion, and the classes that show the same action.
+    """An untrimmed dataset, its trimmed companion, if any, and the classes that show the same action.
 
     `counterpart`: class of `untrimmed` -> class of `trimmed`.
     """
 
     untrimmed: Collection
-    trimmed: Collection
+    trimmed: Collection | None
     counterpart: Mapping[str, str]
 
 
@@ -58,42 +58,37 @@ class TrimmedSettings:
 class FilesSettings:
     """A dataset that the user has: annotations and videos on disk.
 
-    `overlap`: a list that comes with the package ("activitynet", "thumos14") or a CSV file; "" for
-    UCF101, which is trimmed itself.
+    `trimmed` is None where nothing is transferred. `overlap`: a list that comes with the package
+    ("activitynet", "thumos14") or a CSV file; "" for UCF101, which is trimmed itself.
     """
 
     name: str
     annotations: str
     videos: str
-    trimmed: TrimmedSettings
+    trimmed: TrimmedSettings | None
     overlap: str = ""
     test_list: str = "210"
     weak_labels: str = "temporal"
 
     def collections(self) -> tuple[Collection, ...]:
         """Every dataset that the settings name, for `check`."""
-        if not self.overlap:
-            return (self._main(None),)
         found = self.read()
-        return found.untrimmed, found.trimmed
+        return (found.untrimmed, found.trimmed) if found.trimmed else (found.untrimmed,)
 
     def read(self, *, rehearsal_seed: int | None = None) -> Companions:
         """The records; UserError names the file that is missing or wrong.
 
         With `rehearsal_seed`, annotations that are not there are drawn from published statistics.
         """
-        untrimmed = self._main(rehearsal_seed)
-        clips = self._read_or_draw("ucf101", self.trimmed.annotations, self._clips, rehearsal_seed)
+        main = READERS[self.name]
+        untrimmed = self._read_or_draw(self.name, self.annotations, lambda: main(self), rehearsal_seed)
+        if self.trimmed is None or not self.overlap:
+            return Companions(untrimmed, None, {})
+        annotations = self.trimmed.annotations
+        clips = self._read_or_draw("ucf101", annotations, lambda: _clips(self), rehearsal_seed)
         path = shipped_overlap(self.overlap) or Path(self.overlap)
         counterpart = read_overlap(path, classes=untrimmed.classes, trimmed_classes=clips.classes)
         return Companions(untrimmed, clips.of_classes(sorted(set(counterpart.values()))), counterpart)
-
-    def _main(self, seed: int | None) -> Collection:
-        return self._read_or_draw(self.name, self.annotations, lambda: READERS[self.name](self), seed)
-
-    def _clips(self) -> Collection:
-        settings = self.trimmed
-        return read_ucf101(Path(settings.annotations), Path(settings.videos), split=settings.split)
 
     def _read_or_draw(
         self, name: str, annotations: str, read: Callable[[], Collection], seed: int | None
@@ -103,8 +98,9 @@ class FilesSettings:
         if seed is not None:
             return drawn_collection(name, seed=seed, statistics=published_statistics(name))
         rehearsal = self.name if self.overlap else "thumos14"
+        without = " Or leave transfer out: transfer=none." * (name == "ucf101" and bool(self.overlap))
         raise UserError(
-            f"{annotations}: there are no annotations of {name}. {what_to_get(name)}"
+            f"{annotations}: there are no annotations of {name}. {what_to_get(name)}{without}"
             f" To rehearse without: python -m tsrnet.train dataset={rehearsal} features=simulated"
         )
 
@@ -115,8 +111,7 @@ class DrawnSettings(DemoSettings):
 
     def collections(self) -> tuple[Collection, ...]:
         """The videos and their trimmed companion."""
-        found = self.read()
-        return found.untrimmed, found.trimmed
+        return draw_dataset(self, workers=0)
 
     def read(self, *, rehearsal_seed: int | None = None) -> Companions:
         """The records of the demo, its videos drawn where they are missing."""
@@ -124,10 +119,17 @@ class DrawnSettings(DemoSettings):
         return Companions(untrimmed, trimmed, {name: name for name in untrimmed.classes})
 
 
+def _clips(settings: FilesSettings) -> Collection:
+    """UCF101: the trimmed companion, or the dataset itself."""
+    assert settings.trimmed
+    trimmed = settings.trimmed
+    return read_ucf101(Path(trimmed.annotations), Path(trimmed.videos), split=trimmed.split)
+
+
 READERS: Mapping[str, Callable[[FilesSettings], Collection]] = {
     "activitynet": lambda s: read_activitynet(Path(s.annotations), Path(s.videos)),
     "thumos14": lambda s: read_thumos14(
         Path(s.annotations), Path(s.videos), test_list=s.test_list, weak_labels=s.weak_labels
     ),
-    "ucf101": lambda s: read_ucf101(Path(s.annotations), Path(s.videos), split=s.trimmed.split),
+    "ucf101": lambda s: _clips(s),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tsrnet.datasets.inventory import MANIFEST, Inventory
@@ -16,17 +16,24 @@ from tsrnet.learning.plan import Plan
 
 
 @dataclass(frozen=True)
+class Companion:
+    """What knowledge is transferred from: trimmed clips, their features, and {untrimmed: trimmed class}."""
+
+    trimmed: Collection
+    store: FeatureSource
+    counterpart: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Data:
-    """The dataset and its trimmed companion, the classes they share, and the features of each.
+    """The dataset and its features, and its trimmed companion where something is transferred.
 
     Both hold only videos that have features; `ground_truth` has all test videos by id.
     """
 
     untrimmed: Collection
-    trimmed: Collection
-    counterpart: Mapping[str, str]
-    untrimmed_store: FeatureSource
-    trimmed_store: FeatureSource
+    store: FeatureSource
+    companion: Companion | None
     ground_truth: Mapping[str, VideoRecord]
 
 
@@ -46,53 +53,50 @@ def _prepare_all(plan: Plan) -> Data:
     if isinstance(plan.features, SimulationSettings):
         return _simulate(plan, plan.features)
     found = plan.dataset.read()
-    (store, inventory), (trimmed_store, trimmed_inventory) = prepare_features(
-        (found.untrimmed, found.trimmed), plan.features
-    )
-    _demand(plan, inventory, trimmed_inventory)
-    return Data(
-        inventory.usable,
-        trimmed_inventory.usable,
-        found.counterpart,
-        store,
-        trimmed_store,
-        {record.id: record for record in found.untrimmed.test},
-    )
+    collections = (found.untrimmed, found.trimmed) if found.trimmed else (found.untrimmed,)
+    prepared = prepare_features(collections, plan.features)
+    _demand(plan, [inventory for _, inventory in prepared])
+    (store, inventory), *others = prepared
+    companion = None
+    if others:
+        clips, trimmed = others[0]
+        companion = Companion(trimmed.usable, clips, found.counterpart)
+    everything = {record.id: record for record in found.untrimmed.test}
+    return Data(inventory.usable, store, companion, everything)
 
 
 def _simulate(plan: Plan, settings: SimulationSettings) -> Data:
     found = plan.dataset.read(rehearsal_seed=settings.seed)
-    stores: list[FeatureSource] = []
-    for videos, trimmed, canonical in (
-        (found.untrimmed, False, found.counterpart),
-        (found.trimmed, True, {}),
-    ):
-        source = SimulatedStore((*videos.train, *videos.test), settings, trimmed=trimmed, canonical=canonical)
-        folder = plan.features_root / videos.name
-        stores.append(store_features(source, plan.streams, folder) if settings.store else source)
-    everything = {record.id: record for record in found.untrimmed.test}
-    return Data(found.untrimmed, found.trimmed, found.counterpart, stores[0], stores[1], everything)
+    assert found.trimmed
+
+    def source(videos: Collection, canonical: Mapping[str, str], *, trimmed: bool) -> FeatureSource:
+        drawn = SimulatedStore((*videos.train, *videos.test), settings, trimmed=trimmed, canonical=canonical)
+        return (
+            store_features(drawn, plan.streams, plan.features_root / videos.name) if settings.store else drawn
+        )
+
+    store = source(found.untrimmed, found.counterpart, trimmed=False)
+    companion = Companion(found.trimmed, source(found.trimmed, {}, trimmed=True), found.counterpart)
+    return Data(found.untrimmed, store, companion, {record.id: record for record in found.untrimmed.test})
 
 
-def _demand(plan: Plan, inventory: Inventory, trimmed: Inventory) -> None:
+def _demand(plan: Plan, inventories: Sequence[Inventory]) -> None:
     """UserError unless there is enough to train and test; else say how many videos are used."""
     drawn = isinstance(plan.dataset, DrawnSettings)
-    left_out = {**inventory.left_out, **trimmed.left_out}
+    left_out = [reason for one in inventories for reason in one.left_out.values()]
     if drawn and left_out:
         raise UserError(
             f"{len(left_out)} videos have no features (the others are done): "
-            + "; ".join(left_out.values())
+            + "; ".join(left_out)
             + "; replace the files (the demo draws again what you delete) and give the same command again"
         )
-    needed = [(inventory, inventory.usable.train), (inventory, inventory.usable.test)]
-    if plan.transfer.active:
-        needed.append((trimmed, trimmed.usable.train))
+    needed = [(one, one.usable.train) for one in inventories] + [(inventories[0], inventories[0].usable.test)]
     for one, videos in needed:
         if not videos:
             example = next(iter(one.left_out.values()), "none are listed")
             raise UserError(
                 f"{one.summary()}, need some of each; e.g. {example}. {what_to_get(one.collection.name)}"
             )
-    for one in (inventory, trimmed):
+    for one in inventories:
         if one.left_out:
             print(f"{one.summary()}; {MANIFEST} beside the features gives the reason of each other")

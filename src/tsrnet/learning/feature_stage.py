@@ -100,7 +100,7 @@ def extract_features(
         for video in missing
         if not video.path.is_file()
     }
-    if found or store.identity:
+    if found or made_here(store.identity):
         store.claim(_identity(plan, stand_ins))
     if not found:
         return store, failures
@@ -118,6 +118,11 @@ def backbone_of(plan: FeaturePlan, stream: str) -> Backbone:
         _train_stand_in(stage, stream, plan)
         source = str(stage.weights)
     return load_backbone(plan.settings.backbone, stream=stream, weights=source)
+
+
+def made_here(identity: Mapping[str, object]) -> bool:
+    """Whether features.json is ours; that of others may say what it likes."""
+    return "snippets" in identity
 
 
 def own_weights(plan: FeaturePlan, stream: str) -> Path | None:

@@ -16,6 +16,7 @@ import torch
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from yaml import YAMLError
 
+from tsrnet.datasets.sources import DrawnSettings, FilesSettings
 from tsrnet.errors import UserError
 from tsrnet.learning.activations import ActivationStore
 from tsrnet.learning.data import Data, prepare_data
@@ -104,10 +105,11 @@ def _tested(texts: tuple[str, ...], checkpoint: str | None) -> Tested:
         )
     first = plans[0]
     for plan in plans[1:]:
-        if (plan.dataset, plan.protocol) != (first.dataset, first.protocol):
+        if (_untrimmed(plan), plan.protocol) != (_untrimmed(first), first.protocol):
             raise UserError("run: got runs of different datasets or protocols, need the same of both")
     streams = tuple(sorted(owner, reverse=True))  # rgb, flow
-    together = first.with_streams(streams)
+    with_trimmed = next((plan.dataset for plan in plans if plan.transfer.active), first.dataset)
+    together = replace(first, dataset=with_trimmed).with_streams(streams)
     data = prepare_data(together)
     if checkpoint is None:
         trained = {stream: train_network(owner[stream], data, stream) for stream in streams}
@@ -122,9 +124,15 @@ def _tested(texts: tuple[str, ...], checkpoint: str | None) -> Tested:
     return tested
 
 
+def _untrimmed(plan: Plan) -> DrawnSettings | FilesSettings:
+    """The dataset without its companion, which a run without transfer lacks."""
+    dataset = plan.dataset
+    return replace(dataset, trimmed=None) if isinstance(dataset, FilesSettings) else dataset
+
+
 def load_network(plan: Plan, data: Data, stream: str, path: Path) -> Trained:
     """The network of a file: weights.pt of a stage, or a checkpoint of its training."""
-    training_set = datamodule(plan, data.untrimmed, data.untrimmed_store, stream, 1).training_set
+    training_set = datamodule(plan, data.untrimmed, data.store, stream, 1).training_set
     _check_origin(path, stream, training_set.classes)
     network = build(plan, training_set, stream)
     try:

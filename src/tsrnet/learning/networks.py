@@ -51,7 +51,8 @@ def train_network(plan: Plan, data: Data, stream: str) -> Trained:
     teacher = _train_teacher(before, data, stream) if plan.transfer.active else None
     start = None
     if plan.overlap_steps:
-        shared = replace(data, untrimmed=data.untrimmed.of_classes(tuple(data.counterpart)))
+        assert data.companion
+        shared = replace(data, untrimmed=data.untrimmed.of_classes(tuple(data.companion.counterpart)))
         start = _train_student(before, shared, stream, "overlap", plan.overlap_steps, teacher, None)
     trained = _train_student(before, data, stream, "tsrnet", plan.trainer.max_steps, teacher, start)
     if not plan.finetune:
@@ -72,23 +73,22 @@ def _train_student(
     start: Trained | None,
 ) -> Trained:
     """A network of untrimmed videos, from random weights or from those of another stage (D13)."""
-    trimmed = datamodule(plan, data.trimmed, data.trimmed_store, stream, plan.teacher_steps)
     losses = plan.losses if tsrnet_part(plan.network) else None  # the rivals have their own
-    companion = {"trimmed": trimmed, "counterpart": data.counterpart}
-    module = datamodule(
-        plan, data.untrimmed, data.untrimmed_store, stream, max_steps, **(companion if teacher else {})
-    )
+    pairs: dict[str, Any] = {}
+    if teacher and data.companion:
+        pairs = {"trimmed": _trimmed(plan, data, stream), "counterpart": data.companion.counterpart}
+    module = datamodule(plan, data.untrimmed, data.store, stream, max_steps, **pairs)
     stage = Stage(
         plan.stages_root,
         f"{name}-{stream}",
         {
-            **_identity(plan, module, data.untrimmed_store, stream),
+            **_identity(plan, module, data.store, stream),
             "losses": asdict(losses) if losses else None,
             "max_steps": max_steps,
             "transfer": asdict(plan.transfer) if teacher else None,
             "teacher": teacher.stages[-1] if teacher else None,
-            "trimmed": _videos(trimmed) if teacher else None,
-            "counterpart": dict(data.counterpart) if teacher else None,
+            "trimmed": _videos(pairs["trimmed"]) if pairs else None,
+            "counterpart": dict(pairs["counterpart"]) if pairs else None,
             "start": start.stages[-1] if start else None,
         },
         module.collection.classes,
@@ -111,11 +111,12 @@ def _train_teacher(plan: Plan, data: Data, stream: str, start: Trained | None = 
     """The trimmed network: L_class only, "smoothness and sparsity are no longer necessary"."""
     own = tsrnet_part(plan.network)
     assert own
+    assert data.companion
     plan = replace(plan, network=own)
-    module = datamodule(plan, data.trimmed, data.trimmed_store, stream, plan.teacher_steps)
+    module = _trimmed(plan, data, stream)
     losses = LossSettings(0.0, 0.0, plan.losses.classification)
     identity = {
-        **_identity(plan, module, data.trimmed_store, stream),
+        **_identity(plan, module, data.companion.store, stream),
         "classification": losses.classification,
         "max_steps": plan.teacher_steps,
         "start": start.stages[-1] if start else None,
@@ -133,6 +134,11 @@ def _train_teacher(plan: Plan, data: Data, stream: str, start: Trained | None = 
         start=start,
     )
     return _trained(network, (*(start.stages if start else ()), stage.key), module)
+
+
+def _trimmed(plan: Plan, data: Data, stream: str) -> VideoDataModule:
+    assert data.companion
+    return datamodule(plan, data.companion.trimmed, data.companion.store, stream, plan.teacher_steps)
 
 
 def _trained(network: VideoNetwork, stages: tuple[str, ...], data: VideoDataModule) -> Trained:
@@ -263,7 +269,7 @@ def test_activations(plan: Plan, data: Data, trained: Mapping[str, Trained]) -> 
     device = torch.device("cuda" if cuda else "cpu")
     for stream, result in trained.items():
         network = result.network.to(device)
-        source = data.untrimmed_store
+        source = data.store
         if isinstance(network, EndToEnd) and plan.finetune and isinstance(source, FeatureStore):
             source = FinetunedFeatures(network, source, plan.finetune.chunk)
             network = network.head
@@ -271,7 +277,7 @@ def test_activations(plan: Plan, data: Data, trained: Mapping[str, Trained]) -> 
         tested = json.dumps([data.untrimmed.name, [record.id for record in data.untrimmed.test]])
         identity = {
             "network": result.stages[-1],
-            "features": {k: v for k, v in data.untrimmed_store.identity.items() if k != "versions"},
+            "features": {k: v for k, v in data.store.identity.items() if k != "versions"},
             "videos": hashlib.sha256(tested.encode()).hexdigest()[:16],
         }
         stage = Stage(plan.stages_root, f"activations-{stream}", identity)

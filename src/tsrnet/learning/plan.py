@@ -129,10 +129,19 @@ def streams_of(config: DictConfig) -> tuple[str, ...]:
 
 
 def dataset_of(config: DictConfig) -> DrawnSettings | FilesSettings:
-    """Where the dataset and its trimmed companion are."""
+    """Where the dataset is, and its trimmed companion where something is transferred.
+
+    A rehearsal has both: what is drawn of one depends on the other.
+    """
     values = {**_plain(config.dataset), **_plain(config.trimmed)}
     if config.dataset.name in READERS:
-        values = {**_plain(config.dataset), "trimmed": _plain(config.trimmed)}
+        alone = config.dataset.get("overlap") and not (
+            config.transfer.fc1
+            or config.transfer.fc2
+            or config.pretrain.overlap
+            or config.features.name == SIMULATED
+        )
+        values = {**_plain(config.dataset), "trimmed": None if alone else _plain(config.trimmed)}
         return settings_of(FilesSettings, values, where="dataset")
     return settings_of(DrawnSettings, values, where="dataset")
 

@@ -67,7 +67,7 @@ def report_test(
     figures = FigureCollector(tuple(records.values()), data.untrimmed.classes)
 
     def grid_of(video_id: str, num_snippets: int) -> TimeGrid:
-        return data.untrimmed_store.time_grid(num_snippets, records[video_id].duration_s)
+        return data.store.time_grid(num_snippets, records[video_id].duration_s)
 
     results = localize_videos(
         stores, plan.localization, rate_hz=lambda video_id, length: grid_of(video_id, length).rate_hz

@@ -27,7 +27,7 @@ def run(
         trained = {stream: train_network(plan, data, stream) for stream in plan.streams}
         if not part_from_the_others():
             return None
-        save_model(folder, plan, config, data.untrimmed_store.identity, trained)
+        save_model(folder, plan, config, data.store.identity, trained)
         stores = test_activations(plan, data, trained)
         stages = [stage for result in trained.values() for stage in result.stages]
         return report_test(plan, data, stores, stages, folder, config)

@@ -26,7 +26,7 @@ from tsrnet.features.store import FeatureStore
 from tsrnet.files import atomic_path, make_folder, part_of
 from tsrnet.learning.activations import ActivationStore, activations_of
 from tsrnet.learning.end_to_end import EndToEnd
-from tsrnet.learning.feature_stage import FeaturePlan, own_weights
+from tsrnet.learning.feature_stage import FeaturePlan, made_here, own_weights
 from tsrnet.learning.models import build_network
 from tsrnet.learning.networks import Trained
 from tsrnet.learning.plan import Plan
@@ -178,7 +178,7 @@ class TrainedModel:
         found = {stream: backbone for stream, backbone in self._backbones.items() if backbone}
         if len(found) < len(self.streams):
             raise UserError(
-                f"{self._folder}: was trained on features that others extracted (no features.json says how);"
+                f"{self._folder}: was trained on features that others extracted;"
                 " videos cannot be turned into the same"
             )
         return found
@@ -200,7 +200,7 @@ class TrainedModel:
         except (OSError, RuntimeError, UnpicklingError, AttributeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise UserError(f"{path}: holds no weights of this network ({reason}); train again") from error
-        if not described.features.get("backbone"):
+        if not made_here(described.features):
             return head.eval(), None
         own = self._folder / f"backbone_{stream}.pt"
         weights = str(own) if own.is_file() else str(described.features["weights"])

@@ -38,7 +38,7 @@ class Curve:
 class Timeline:
     """What is drawn of a video; curves of class scores belong to the class `top`.
 
-    `strip`: frames (h, w, 3) of one size, evenly spaced in time; none leaves their row empty.
+    `strip`: frames (h, w, 3) of one size, evenly spaced in time.
     """
 
     title: str
@@ -57,18 +57,21 @@ class Timeline:
 def draw_timeline(timeline: Timeline, path: Path) -> None:
     """Write the picture as PNG."""
     rows = max(1, len({bar.label for bar in (*timeline.truth, *timeline.detections)}))
-    strips = [("ground truth", timeline.truth)] * bool(timeline.truth)  # a video of one's own has none
-    strips.append(("detections", timeline.detections))
-    heights = (1.05, *[0.35 + 0.22 * rows] * len(strips), 1.0, 1.0, 1.0)
+    # What is not there takes no room: frames of a simulation, the truth of a video of one's own.
+    rows_of = [("ground truth", timeline.truth)] * bool(timeline.truth) + [
+        ("detections", timeline.detections)
+    ]
+    frames = [1.05] * bool(timeline.strip)
+    heights = (*frames, *[0.35 + 0.22 * rows] * len(rows_of), 1.0, 1.0, 1.0)
     figure = Figure(figsize=(12, sum(heights) + 1.3), layout="constrained")
     axes: list[Axes] = list(figure.subplots(len(heights), 1, height_ratios=heights))
     figure.suptitle(timeline.title, fontsize=11)
     if timeline.strip:
         pictures = np.concatenate(list(timeline.strip), axis=1)
         axes[0].imshow(pictures, extent=(0, timeline.duration_s, 0, 1), aspect="auto")
-    axes[0].set_yticks([])
+        axes[0].set_yticks([])
     labels = sorted({bar.label for bar in (*timeline.truth, *timeline.detections)})
-    for axis, (name, bars) in zip(axes[1:], strips, strict=False):
+    for axis, (name, bars) in zip(axes[len(frames) :], rows_of, strict=False):
         _bars(axis, bars, labels, timeline.classes)
         axis.set_title(name, fontsize=9, loc="left", pad=2)
     score, activation, attention = axes[-3:]
@@ -83,7 +86,7 @@ def draw_timeline(timeline: Timeline, path: Path) -> None:
     for index, axis in enumerate(axes):
         axis.set_xlim(0, timeline.duration_s)
         axis.tick_params(labelsize=8, labelbottom=index == len(axes) - 1)
-        if index > 0:
+        if index >= len(frames):
             for bar in timeline.truth:
                 axis.axvspan(bar.start_s, bar.end_s, color="0.9", zorder=0)
     axes[-1].set_xlabel("seconds", fontsize=9)
