@@ -132,7 +132,7 @@ class Reproduction:
         from matplotlib.figure import Figure
 
         columns = list(self.experiment.columns)
-        figure = Figure(figsize=(8, 5), layout="constrained")
+        figure = Figure(figsize=(10, 5), layout="constrained")
         axes = figure.add_subplot()
         methods = {name: cells for name in self.experiment.methods if (cells := self.cells(name))}
         width = 0.8 / max(len(methods), 1)
@@ -158,6 +158,6 @@ class Reproduction:
         marks = "dashed" if self.experiment.plot == "lines" else "black marks"
         has_paper = any(method.paper for method in self.experiment.methods.values())
         where = f"{marks}: the paper, {self.experiment.datasets[0]}" if has_paper else None
-        axes.legend(fontsize=8, title=where, title_fontsize=8)
+        figure.legend(loc="outside right upper", fontsize=8, title=where, title_fontsize=8)
         with atomic_path(path) as part:
             figure.savefig(part, dpi=120)
