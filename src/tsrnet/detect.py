@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 def detect(config: DictConfig) -> None:
     """Features with the settings of the run, its networks, a page and a picture a video."""
+    print("starting ...", flush=True)  # torch takes seconds to import
     import json
     import time
     from pathlib import Path
