@@ -67,7 +67,7 @@ class FilesSettings:
     videos: str
     trimmed: TrimmedSettings | None
     overlap: str = ""
-    test_list: str = "210"
+    test_list: str | int = "210"
     weak_labels: str = "temporal"
 
     def collections(self) -> tuple[Collection, ...]:
@@ -129,7 +129,7 @@ def _clips(settings: FilesSettings) -> Collection:
 READERS: Mapping[str, Callable[[FilesSettings], Collection]] = {
     "activitynet": lambda s: read_activitynet(Path(s.annotations), Path(s.videos)),
     "thumos14": lambda s: read_thumos14(
-        Path(s.annotations), Path(s.videos), test_list=s.test_list, weak_labels=s.weak_labels
+        Path(s.annotations), Path(s.videos), test_list=str(s.test_list), weak_labels=s.weak_labels
     ),
     "ucf101": lambda s: _clips(s),
 }
