@@ -152,3 +152,17 @@ def test_a_folder_of_ones_own_adds_choices(tmp_path: Path) -> None:
     result = run("-m", "tsrnet.train", "--config-dir", "elsewhere", folder=tmp_path)
     assert (result.returncode, len(result.stderr.splitlines())) == (2, 1)
     assert "elsewhere" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [("tsrnet", "--help"), ("tsrnet.train", "--help"), ("tsrnet.train", "--cfg", "job")]
+)
+def test_a_reader_that_leaves_early_is_no_mistake(arguments: tuple[str, ...]) -> None:
+    """As `... | head -0`."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-m", *arguments], stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode in (128 + signal.SIGPIPE, -signal.SIGPIPE)

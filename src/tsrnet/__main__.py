@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import runpy
+import signal
 import sys
 
 VERBS = (
@@ -29,6 +30,7 @@ def main() -> None:
     """
     verb, *arguments = sys.argv[1:] or ["--help"]
     if verb in ("-h", "--help"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `tsrnet | head`
         print(listing())
         return
     if verb not in VERBS:

@@ -70,7 +70,11 @@ def run_command(config_name: str, function: Callable[[DictConfig], object], *, f
     main = hydra.main(version_base="1.3", config_path=root, config_name=config_name)(job)
     try:
         main()
+        sys.stdout.flush()
         sys.exit(1 if failed_jobs else 0)
+    except BrokenPipeError:  # `... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at exit
+        sys.exit(128 + signal.SIGPIPE)
     except (HydraException, OmegaConfBaseException, OSError) as error:
         if trace:
             raise
