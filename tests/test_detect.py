@@ -142,6 +142,7 @@ def test_a_sound_file_is_one_line(root: Path, tmp_path: Path) -> None:
         (["run=elsewhere"], "video: got nothing"),
         (["video=nowhere.mp4", "run=elsewhere"], "video: got nowhere.mp4, there is no such file"),
         (["video=x/*.mp4", "run=elsewhere"], "video: got x/*.mp4, there is no such file"),
+        (["video=clip (1).mp4", "run=elsewhere"], "needs quotes of its own: \"key='value'\""),
         (["video=elsewhere", "run=elsewhere"], "video: elsewhere holds no file that ends in"),
         (["video=elsewhere/rgb.pt", "run=data"], "run: got data, there is no model/model.json"),
         (["video=elsewhere/rgb.pt", "run=elsewhere", "localization.theta=3"], "localization.theta: got 3"),

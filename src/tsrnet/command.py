@@ -145,6 +145,9 @@ def _one_line(error: Exception, root: str, config_name: str) -> str:
     if isinstance(error, OSError) and error.filename:
         reason = f"{error.filename}: {error.strerror}"
         return f"{reason}; give a folder that you may write to (hydra.run.dir, paths.data)"
+    if "override_grammar" in text:
+        said = text.split("See http")[0].strip()
+        return f"{said}; a value with one of = , ( ) [ ] {{ }} needs quotes of its own: \"key='value'\""
     unknown = re.match(r"Could not (?:override|append|delete)[^']*'([^']+)'", text)
     if unknown:
         key = unknown.group(1)
