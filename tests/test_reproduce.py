@@ -141,7 +141,10 @@ def test_figures_are_means_over_seeds_with_their_deviation() -> None:
     assert percent(run(0.3), "detection/mAP/0.50") == pytest.approx(50)
     assert percent(run(0.3), "detection/mAP/0.10:0.70") == pytest.approx(40)
     experiment = Experiment(
-        "T", ("thumos14", "demo"), {"a": "detection/mAP/0.10"}, {"M": Method((), (12.5,)), "N": Method(())}
+        "T",
+        ("thumos14", "demo"),
+        {"a": "detection/mAP/0.10"},
+        {"M": Method((), paper=(12.5,)), "N": Method(())},
     )
     runs = {"M": {0: run(0.1), 1: run(0.3)}, "N": {0: run(0.2), 1: None}}
     table = Reproduction(experiment, "demo", runs).markdown().splitlines()
@@ -151,4 +154,4 @@ def test_figures_are_means_over_seeds_with_their_deviation() -> None:
         "| N | ours, demo (**1 of 2 seeds**) | 20.0 |",
     ]
     with pytest.raises(ValueError, match="got 2 figures, need 1"):
-        Experiment("T", ("demo",), {"a": "x"}, {"M": Method((), (1.0, 2.0))})
+        Experiment("T", ("demo",), {"a": "x"}, {"M": Method((), paper=(1.0, 2.0))})
