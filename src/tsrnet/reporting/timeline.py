@@ -63,9 +63,19 @@ def draw_timeline(timeline: Timeline, path: Path) -> None:
     ]
     frames = [1.05] * bool(timeline.strip)
     heights = (*frames, *[0.35 + 0.22 * rows] * len(rows_of), 1.0, 1.0, 1.0)
-    figure = Figure(figsize=(12, sum(heights) + 1.3), layout="constrained")
+    # Margins by hand: a layout engine draws every picture once more to find them, half of the time.
+    width, height = 12.0, sum(heights) + 0.22 * len(heights) + 0.7
+    longest = max((len(bar.label) for bar in (*timeline.truth, *timeline.detections)), default=0)
+    figure = Figure(figsize=(width, height))
     axes: list[Axes] = list(figure.subplots(len(heights), 1, height_ratios=heights))
-    figure.suptitle(timeline.title, fontsize=11)
+    figure.subplots_adjust(
+        left=max(0.45, 0.15 + 0.07 * longest) / width,
+        right=1 - 0.15 / width,
+        bottom=0.45 / height,
+        top=1 - 0.5 / height,
+        hspace=0.25 * len(heights) / sum(heights),
+    )
+    figure.suptitle(timeline.title, fontsize=11, y=1 - 0.08 / height, va="top")
     if timeline.strip:
         pictures = np.concatenate(list(timeline.strip), axis=1)
         axes[0].imshow(pictures, extent=(0, timeline.duration_s, 0, 1), aspect="auto")
