@@ -234,6 +234,7 @@ def test_unreadable_video_is_named_and_the_others_are_kept(
         ("holdout=1", ("holdout", "1", "(0, 1)")),
         ("seed=-3", ("seed", "-3", ">= 0")),
         ("trainer.max_steps=0", ("trainer.max_steps", "0", "at least 1")),
+        ("trainer.precision=64-true", ("trainer.precision", "64-true", "bf16-mixed")),
         ("hydra.run.dir=/proc/nowhere/run", ("/proc/nowhere", "write")),
     ],
 )

@@ -25,6 +25,8 @@ from tsrnet.learning.stages import Stage
 from tsrnet.progress import Progress
 from tsrnet.reporting.dashboard import log_losses
 
+_PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")  # L_KT and the pooling want float32 weights
+
 
 @dataclass(frozen=True)
 class TrainerSettings:
@@ -46,6 +48,8 @@ class TrainerSettings:
                 raise ValueError(f"trainer.{name}: got {getattr(self, name)}, need at least 1")
         if self.devices < 1 and self.devices != -1:
             raise ValueError(f"trainer.devices: got {self.devices}, need at least 1, or -1 for all")
+        if self.precision not in _PRECISIONS:
+            raise ValueError(f"trainer.precision: got {self.precision}, need one of {', '.join(_PRECISIONS)}")
         if self.gradient_clip is not None and not self.gradient_clip > 0:
             raise ValueError(f"trainer.gradient_clip: got {self.gradient_clip}, need null or a norm above 0")
 
