@@ -15,6 +15,7 @@ def evaluate(config: DictConfig) -> None:
     from pathlib import Path
 
     from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
 
     from tsrnet.learning.finished import finished_runs
     from tsrnet.learning.plan import Plan
@@ -24,7 +25,9 @@ def evaluate(config: DictConfig) -> None:
     base, tested = finished_runs(config, HydraConfig.get().overrides.task)
     plan = Plan.from_config(base)
     folder = Path(HydraConfig.get().runtime.output_dir)
-    print_metrics(report_test(plan, tested.data, tested.stores, tested.stages, folder, base))
+    metrics = report_test(plan, tested.data, tested.stores, tested.stages, folder, base)
+    if HydraConfig.get().mode is not RunMode.MULTIRUN:  # a sweep ends with one table of all
+        print_metrics(metrics)
     print(f"run folder: {folder}")
 
 

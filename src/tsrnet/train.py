@@ -40,7 +40,8 @@ def train(config: DictConfig) -> float | None:
     metrics = run(plan, config, folder, name=", ".join(hydra.overrides.task) or "defaults", group=sweep)
     if metrics is None:
         return None
-    print_metrics(metrics)
+    if sweep is None:  # a sweep ends with one table of all
+        print_metrics(metrics)
     print(f"run folder: {folder}")
     return float(list(metrics["recognition"].values())[-1]["accuracy"]) if plan.holdout else None
 

@@ -112,6 +112,14 @@ def test_a_store_keeps_one_identity_whatever_the_versions(tmp_path: Path) -> Non
         store.claim({"backbone": "resnet101", "flow": {"tau": 0.3}, "versions": {"torch": "1"}})
 
 
+def test_ours_are_not_mixed_with_those_of_others(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path)
+    store.write("flow", "a", np.ones((50, 4), np.float32))
+    with pytest.raises(UserError, match=r"without a features\.json"):
+        store.claim({"backbone": "resnet101"})
+    assert store.identity == {}
+
+
 def test_without_features_json_the_rate_is_snippets_by_duration(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path)
     assert store.time_grid(50, 20.0).rate_hz == 2.5

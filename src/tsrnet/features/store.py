@@ -92,6 +92,11 @@ class FeatureStore:
         identity = json.loads(json.dumps(identity))
         present = self.identity
         if not present:
+            if any(next(self.folder.glob(f"{stream}/*.npy"), None) for stream in STREAMS):
+                raise UserError(
+                    f"{self.folder}: holds features without a features.json, which others made; videos that"
+                    " have none would be mixed in: move those away, or give another features.name"
+                )
             with atomic_path(self.folder / "features.json") as part:
                 part.write_text(json.dumps(identity, indent=1, sort_keys=True))
             return
