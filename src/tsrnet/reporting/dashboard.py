@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
+from PIL import Image, ImageOps
+
 from tsrnet.files import atomic_path
 
 MODES = ("auto", "online", "offline")
@@ -98,6 +100,13 @@ def log_losses(stage: str, step: int, values: Mapping[str, float]) -> None:
         run.log({f"{stage}/step": step, **{f"{stage}/{name}": value for name, value in values.items()}})
 
 
+def _of_one_height(pictures: Sequence[Path]) -> list[Image.Image]:
+    """W&B shows all images of a step in the size of the first."""
+    opened = [Image.open(path).convert("RGB") for path in pictures]
+    height = max((picture.height for picture in opened), default=0)
+    return [ImageOps.expand(one, (0, 0, 0, height - one.height), "white") for one in opened]
+
+
 def log_results(
     metrics: Mapping[str, Any],
     detections: Mapping[str, Sequence[Mapping[str, Any]]],
@@ -134,7 +143,10 @@ def log_results(
         {
             **flat,
             "test/detections": wandb.Table(["video", "label", "start_s", "end_s", "score"], data=rows),
-            "test/timelines": [wandb.Image(str(path), caption=path.stem) for path in timelines],
+            "test/timelines": [
+                wandb.Image(picture, caption=path.stem)
+                for path, picture in zip(timelines, _of_one_height(timelines), strict=True)
+            ],
             "test/confusion": wandb.plot.confusion_matrix(
                 y_true=[number[name] for name in true],
                 preds=[number[name] for name in recognised],
