@@ -122,7 +122,7 @@ def backbone_of(plan: FeaturePlan, stream: str) -> Backbone:
 
 def made_here(identity: Mapping[str, object]) -> bool:
     """Whether features.json is ours; that of others may say what it likes."""
-    return "snippets" in identity
+    return {"snippets", "weights"} <= identity.keys()
 
 
 def own_weights(plan: FeaturePlan, stream: str) -> Path | None:
