@@ -3,14 +3,15 @@
     TSRNet, eq. (1) to (9), unchanged            attention, L_SA, L_KT           TSRNetPlus.tsrnet
     BaS-Net, both branches                       background class, temporal
                                                  context, L_base, L_supp         TSRNetPlus.suppression
-    p = (p_TSRNet + p_BaS) / 2                   of the video                    TSRNetPlus.view
+    p = p_BaS                                    of the video                    TSRNetPlus.view
     s = share * a sigmoid(v) +
         (1 - share) * a' sigmoid(A'')            in place of eq. (10)            TSRNetPlus.view
 
 a is TSRNet's attention in the form that suits the dataset, a' in its standardised form (D5), A'' the
 activations of the suppressing branch, standardised over the video. The two learn side by side from the same
 batches and share no weight: transfer makes TSRNet's attention sharp but its class activations are free over
-background (D5); BaS-Net's see the snippets around them and have a class for background.
+background (D5); BaS-Net's see the snippets around them and have a class for background, and it recognises
+better.
 """
 
 from __future__ import annotations
@@ -75,8 +76,7 @@ class TSRNetPlus(VideoNetwork):
         )
         share, activations = self.settings.share, standardized(theirs.activations, mask)
         score = share * attention * ours.activations.sigmoid() + (1 - share) * other * activations.sigmoid()
-        probabilities = (ours.probabilities + theirs.probabilities) / 2
-        return View(probabilities, ours.logits, ours.weights, score.float().logit(eps=1e-6))
+        return View(theirs.probabilities, ours.logits, ours.weights, score.float().logit(eps=1e-6))
 
     def loss_terms(self, output: TSRNetPlusOutput, mask: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Those of the suppressing branch; L_SA and L_KT come on top of them."""
