@@ -12,8 +12,9 @@ Localization", AAAI 2020.
 The cross-entropy takes labels, background included, normalised to sum 1. Inference is the suppression
 branch: softmax of a' without its background column, and A' of the actions. Deviations: the paper samples
 a fixed number of snippets, here all take part; it thresholds A' scaled within a video, our localiser the
-sigmoid of A', times W or, by default, what is in W's sigmoid standardised over the video. Channels and kernels are those of the authors' release; the defaults of dropout, α,
-β and γ are not checked against the paper.
+sigmoid of A', times W or, by default, what is in W's sigmoid standardised over the video. Channels and
+kernels are those of the authors' release; the defaults of dropout, α, β and γ are not checked against the
+paper.
 """
 
 from __future__ import annotations
