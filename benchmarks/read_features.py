@@ -16,12 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from tsrnet.datasets.datamodule import VideoDataModule
+from tsrnet.datasets.drawn_annotations import drawn_collection, published_statistics
 from tsrnet.datasets.records import Collection
 from tsrnet.datasets.simulated import (
     SimulatedStore,
     SimulationSettings,
-    drawn_collection,
-    published_statistics,
     store_features,
 )
 from tsrnet.features.store import FeatureStore

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tsrnet.datasets import demo
+from tsrnet.datasets import acts, demo
 from tsrnet.errors import UserError
 from tsrnet.video.writer import write_video
 
@@ -31,7 +31,7 @@ def test_untrimmed_videos_are_20_to_40_s_with_1_to_4_instances_and_background(se
                 "acts follow each other without gaps"
             )
             for act, following in zip(script.acts, script.acts[1:], strict=False):
-                assert not (act.name in demo.ACTIONS and following.name in demo.ACTIONS)
+                assert not (act.name in acts.ACTIONS and following.name in acts.ACTIONS)
         classes = [{act.name for act in script.actions} for script in scripts]
         assert max(map(len, classes)) == 2
         assert sum(len(names) == 2 for names in classes) == 4
@@ -40,10 +40,10 @@ def test_untrimmed_videos_are_20_to_40_s_with_1_to_4_instances_and_background(se
 
 def test_flaps_pass_the_same_poses_but_one_is_fast_upward_and_one_downward() -> None:
     def shoulders(name: str) -> np.ndarray:
-        act = demo.Act(name, 0.0, 100.0, 1 / 0.7, 0)  # one flap a second
+        act = acts.Act(name, 0.0, 100.0, 1 / 0.7, 0)  # one flap a second
         times_s = np.arange(4000) / 400
         # the figure sways a little with time, which has nothing to do with the action
-        return np.array([demo.pose_of(act, time)[0][0] - 0.04 * np.sin(1.3 * time) for time in times_s])
+        return np.array([acts.pose_of(act, time)[0][0] - 0.04 * np.sin(1.3 * time) for time in times_s])
 
     up, down = shoulders("FlapUp"), shoulders("FlapDown")
     np.testing.assert_allclose(np.sort(up), np.sort(down), atol=0.05)

@@ -6,16 +6,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from tsrnet.datasets.drawn_annotations import Statistics, drawn_collection, published_statistics
 from tsrnet.datasets.records import Segment, VideoRecord
 from tsrnet.datasets.simulated import (
     SimulatedStore,
     SimulationSettings,
-    Statistics,
     action_direction,
     canonical_name,
-    drawn_collection,
     envelope,
-    published_statistics,
     store_features,
 )
 from tsrnet.errors import UserError

@@ -17,14 +17,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tsrnet.datasets.records import Collection, Segment, VideoRecord
+from tsrnet.datasets.records import Segment, VideoRecord
 from tsrnet.errors import UserError
 from tsrnet.features.store import FeatureStore
 from tsrnet.files import check_space
@@ -40,7 +39,8 @@ _NOISE_ROWS = 256  # snippets that take their noise from one place of the pool
 _NUM_FAMILIES = 10
 _NUM_BACKGROUNDS = 4
 _EDGE_S = 0.6
-_CLIP_S = (2.0, 15.0)
+CLIP_S = (2.0, 15.0)
+"""Seconds, from and to, of a trimmed clip whose duration nobody says."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class SimulatedStore:
         return max(MIN_SNIPPETS, TimeGrid().num_snippets(frames)), self._settings.num_features
 
     def _duration_s(self, video_id: str) -> float:
-        drawn = _rng(self._settings.seed, "duration", video_id).uniform(*_CLIP_S)
+        drawn = seeded_rng(self._settings.seed, "duration", video_id).uniform(*CLIP_S)
         return self._records[video_id].duration_s or float(drawn)
 
     def read(self, stream: str, video_id: str) -> Array:
@@ -142,13 +142,13 @@ class SimulatedStore:
         num_snippets, _ = self.shape(video_id)
         record, settings = self._records[video_id], self._settings
         duration_s = self._duration_s(video_id)
-        video_rng = _rng(settings.seed, "video", video_id)  # what the streams share
+        video_rng = seeded_rng(settings.seed, "video", video_id)  # what the streams share
         segments = record.segments
         if self._trimmed:
             segments = tuple(Segment(-1.0, duration_s + 1.0, label) for label in record.labels)
         strengths = video_rng.uniform(0.4, 1.6, len(segments))
 
-        rng = _rng(settings.seed, stream, video_id)
+        rng = seeded_rng(settings.seed, stream, video_id)
         activations, directions = _background(rng, num_snippets, settings)
         scene = settings.scene * (settings.flow_scene if stream == "flow" else 1.0)
         for label in record.labels:
@@ -219,7 +219,7 @@ def envelope(segments: Iterable[tuple[Segment, float]], num_snippets: int) -> np
 
 def action_direction(name: str, stream: str, settings: SimulationSettings) -> Array:
     """(d,) unit vector of an action: its own and its family's, which another action may share."""
-    family = int(_rng(settings.seed, "family", stream, name).integers(_NUM_FAMILIES))
+    family = int(seeded_rng(settings.seed, "family", stream, name).integers(_NUM_FAMILIES))
     own = _named_direction("action", name, stream, settings.seed, settings.num_features)
     shared = _named_direction("family", str(family), stream, settings.seed, settings.num_features)
     mixed = np.sqrt(1 - settings.confusion) * own + np.sqrt(settings.confusion) * shared
@@ -251,24 +251,24 @@ def _noise(rng: np.random.Generator, num_snippets: int, settings: SimulationSett
 
 @lru_cache(maxsize=2)
 def _pool(seed: int) -> Array:
-    return _rng(seed, "noise").standard_normal(_NOISE_POOL, np.float32)
+    return seeded_rng(seed, "noise").standard_normal(_NOISE_POOL, np.float32)
 
 
 @lru_cache(maxsize=8)
 def _base(stream: str, seed: int, num_features: int) -> Array:
-    return _rng(seed, "base", stream).uniform(-0.5, 0.5, num_features).astype(np.float32)
+    return seeded_rng(seed, "base", stream).uniform(-0.5, 0.5, num_features).astype(np.float32)
 
 
 def _shift(stream: str, settings: SimulationSettings) -> tuple[Array, Array]:
     """(offset, scale), both (d,), of trimmed features."""
-    rng = _rng(settings.seed, "shift", stream)
+    rng = seeded_rng(settings.seed, "shift", stream)
     offset, spread = rng.standard_normal((2, settings.num_features), np.float32) * np.float32(settings.shift)
     return offset, np.exp(spread)
 
 
 @lru_cache(maxsize=4096)
 def _named_direction(kind: str, name: str, stream: str, seed: int, num_features: int) -> Array:
-    return _unit(_rng(seed, kind, stream, name), num_features)
+    return _unit(seeded_rng(seed, kind, stream, name), num_features)
 
 
 def _unit(rng: np.random.Generator, num_features: int) -> Array:
@@ -276,85 +276,7 @@ def _unit(rng: np.random.Generator, num_features: int) -> Array:
     return np.asarray(direction / np.linalg.norm(direction), np.float32)
 
 
-def _rng(seed: int, *names: str) -> np.random.Generator:
+def seeded_rng(seed: int, *names: str) -> np.random.Generator:
+    """Random numbers that follow from the seed and the names of what they are for, on any machine."""
     digest = hashlib.sha256(json.dumps(names).encode()).digest()
     return np.random.default_rng((seed, int.from_bytes(digest[:8], "little")))
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """What is published of a dataset: enough to draw annotations that are like it.
-
-    `train_videos`, `test_videos`: videos of each class (of its commonest class, for a video of
-    several). `mean_segments`: of a video. `covered`: part of all time that lies in segments.
-    `durations_s`: (mean, median) of the videos; None for trimmed clips, which have no segments.
-    """
-
-    classes: tuple[str, ...]
-    train_videos: tuple[int, ...]
-    test_videos: tuple[int, ...]
-    mean_segments: float
-    covered: float
-    durations_s: tuple[float, float] | None
-
-
-def published_statistics(name: str) -> Statistics:
-    """Those of thumos14, activitynet or ucf101 (split 1); UserError for another name."""
-    known = json.loads(
-        resources.files("tsrnet.datasets").joinpath("data/statistics.json").read_text(encoding="utf-8")
-    )
-    if name not in known:
-        raise UserError(
-            f"dataset.name: got {name}, need one of {', '.join(sorted(known))} to draw annotations"
-        )
-    fields: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in known[name].items()
-    }
-    return Statistics(**fields)
-
-
-def drawn_collection(name: str, *, seed: int, statistics: Statistics) -> Collection:
-    """Videos that are not there, with one class each and segments that do not overlap.
-
-    Subsets are "training" and "testing", ids `<name>_<subset>_<number>`; the folder of the videos
-    does not exist.
-    """
-    subsets = {}
-    for subset, counts in (("training", statistics.train_videos), ("testing", statistics.test_videos)):
-        rng = _rng(seed, "annotations", name, subset)
-        labels = [c for c, count in zip(statistics.classes, counts, strict=True) for _ in range(count)]
-        subsets[subset] = tuple(
-            _drawn_record(rng, f"{name}_{subset}_{number:05d}", subset, label, statistics)
-            for number, label in enumerate(labels)
-        )
-    return Collection(
-        name,
-        statistics.classes,
-        subsets["training"],
-        subsets["testing"],
-        Path("no_videos_of_a_simulation"),
-        remarks=(f"SIMULATED: the annotations of {name} are drawn from published statistics, seed {seed}.",),
-    )
-
-
-def _drawn_record(
-    rng: np.random.Generator, video_id: str, subset: str, label: str, statistics: Statistics
-) -> VideoRecord:
-    if statistics.durations_s is None:
-        return VideoRecord(video_id, subset, round(float(rng.uniform(*_CLIP_S)), 2), (label,), ())
-    mean_s, median_s = statistics.durations_s
-    spread = np.sqrt(2 * np.log(mean_s / median_s))  # of a log-normal distribution
-    duration_s = round(max(5.0, float(rng.lognormal(np.log(median_s), spread))), 2)
-    covered = min(max(rng.beta(2 * statistics.covered, 2 - 2 * statistics.covered), 0.02), 0.98)
-    # more segments rather than longer ones where a video is long or much of it is covered
-    plenty = duration_s / mean_s * covered / statistics.covered
-    count = 1 + int(rng.poisson((statistics.mean_segments - 1) * plenty))
-    lengths_s = rng.dirichlet(np.full(count, 3.0)) * covered * duration_s
-    gaps_s = rng.dirichlet(np.ones(count + 1)) * (1 - covered) * duration_s
-    starts_s = np.cumsum(gaps_s[:-1]) + np.cumsum(lengths_s) - lengths_s
-    segments = tuple(
-        Segment(round(float(start), 2), round(float(start + length), 2), label)
-        for start, length in zip(starts_s, lengths_s, strict=True)
-        if length >= 0.1
-    )
-    return VideoRecord(video_id, subset, duration_s, (label,), segments)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from tsrnet.datasets.activitynet import read_activitynet
 from tsrnet.datasets.demo import DemoSettings, draw_dataset
+from tsrnet.datasets.drawn_annotations import drawn_collection, published_statistics
 from tsrnet.datasets.overlap import read_overlap, shipped_overlap
 from tsrnet.datasets.records import Collection
-from tsrnet.datasets.simulated import drawn_collection, published_statistics
 from tsrnet.datasets.thumos14 import read_thumos14
 from tsrnet.datasets.ucf101 import read_ucf101
 from tsrnet.errors import UserError

@@ -25,7 +25,7 @@ from tsrnet.learning.stages import Stage
 from tsrnet.progress import Progress
 from tsrnet.reporting.dashboard import log_losses
 
-_PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")  # L_KT and the pooling want float32 weights
+_PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")  # batches become float32 on the device
 
 
 @dataclass(frozen=True)
