@@ -19,19 +19,21 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tsrnet.datasets.demo import frames as draw
-from tsrnet.datasets.demo import untrimmed_scripts
+from tsrnet.core.workers import worker_pool
 from tsrnet.features.backbone import Backbone
 from tsrnet.features.extractor import Extraction, extract
 from tsrnet.features.store import FeatureStore
+from tsrnet.synthetic.demo import frames as draw
+from tsrnet.synthetic.demo import untrimmed_scripts
 from tsrnet.video.chunk import CHUNK
-from tsrnet.video.optical_flow import TVL1, can_compile, flow_fields
+from tsrnet.video.flow_settings import TVL1
+from tsrnet.video.optical_flow import flow_fields
 from tsrnet.video.reader import VideoFrames
 from tsrnet.video.snippets import SnippetSettings
 from tsrnet.video.time_grid import FRAME_RATE_HZ, FRAMES_PER_SNIPPET
+from tsrnet.video.tvl1 import can_compile
 from tsrnet.video.video_file import VideoFile, videos_of_folder
 from tsrnet.video.writer import write_video
-from tsrnet.workers import worker_pool
 
 BATCH = 16
 GROUP = 6  # frames that a task takes: the 5 pairs of a snippet

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tsrnet.learning.activations import ActivationStore, VideoActivations
-from tsrnet.learning.testing import localize_videos
+from tsrnet.evaluation.localize_videos import localize_videos
+from tsrnet.evaluation.predictions import ActivationStore, VideoActivations
 from tsrnet.localization.settings import LocalizationSettings
 from tsrnet.metrics.detection import Segments
 from tsrnet.metrics.protocols import PROTOCOLS
@@ -74,7 +74,7 @@ def main() -> None:
     truth = Segments(video, video % arguments.classes, starts, starts + 50, 0 * starts)
     found = Segments(table[:, 0].astype(int), table[:, 1].astype(int), *table[:, 2:].T)
     start = time.perf_counter()
-    figures = PROTOCOLS["activitynet"].detection_figures(
+    figures = PROTOCOLS["activitynet"].detection_metrics(
         found, truth, tuple(map(str, range(arguments.classes)))
     )
     print(f"scored: {time.perf_counter() - start:.2f} s, average mAP {figures['average_mAP']:.3f}")

@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 
 from tsrnet.datasets.datamodule import VideoDataModule
-from tsrnet.datasets.drawn_annotations import drawn_collection, published_statistics
-from tsrnet.datasets.records import Collection
-from tsrnet.datasets.simulated import (
+from tsrnet.datasets.records import VideoDataset
+from tsrnet.features.store import FeatureStore
+from tsrnet.synthetic.drawn_annotations import drawn_collection, published_statistics
+from tsrnet.synthetic.simulated import (
     SimulatedStore,
     SimulationSettings,
     store_features,
 )
-from tsrnet.features.store import FeatureStore
 
 STREAMS = ("rgb", "flow")
 ROUNDS = 3
@@ -34,9 +34,9 @@ def bare(files: list[Path]) -> None:
         np.load(path)
 
 
-def epoch(collection: Collection, store: FeatureStore, stream: str) -> None:
-    steps = len(collection.train) // 16
-    data = VideoDataModule(collection, store, stream=stream, batch_size=16, num_steps=steps, seed=0)
+def epoch(dataset: VideoDataset, store: FeatureStore, stream: str) -> None:
+    steps = len(dataset.train) // 16
+    data = VideoDataModule(dataset, store, stream=stream, batch_size=16, num_steps=steps, seed=0)
     for batch in data.train_dataloader():
         assert batch.videos.mask.any()
 
@@ -48,7 +48,7 @@ def main() -> None:
     arguments = parser.parse_args()
     whole = drawn_collection("activitynet", seed=0, statistics=published_statistics("activitynet"))
     records = whole.train[:: len(whole.train) // arguments.videos][: arguments.videos]
-    collection = Collection(whole.name, whole.classes, records, (), whole.videos)
+    dataset = VideoDataset(whole.name, whole.classes, records, (), whole.videos)
     source = SimulatedStore(records, SimulationSettings(seed=0), trimmed=False)
     with tempfile.TemporaryDirectory() as temporary:
         store = store_features(source, STREAMS, arguments.folder or Path(temporary))
@@ -62,7 +62,7 @@ def main() -> None:
             bare(files["rgb"] + files["flow"])
             middle = time.perf_counter()
             for stream in STREAMS:
-                epoch(collection, store, stream)
+                epoch(dataset, store, stream)
             end = time.perf_counter()
             rates = size / 1e9 / np.array([middle - start, end - middle])
             print(

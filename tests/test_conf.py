@@ -8,9 +8,9 @@ from pathlib import Path
 import hydra
 import pytest
 
-import tsrnet.command
-from tsrnet.command import conf_folder
-from tsrnet.learning.plan import Plan, dataset_of
+import tsrnet.core.cli
+from tsrnet.core.cli import conf_folder
+from tsrnet.pipeline.config import Plan, dataset_of
 
 FILES = sorted(path.relative_to(conf_folder()) for path in conf_folder().rglob("*.yaml"))
 
@@ -37,4 +37,4 @@ def test_the_command_of_the_first_comment_composes(file: Path) -> None:
     elif match.group(1) in ("check", "extract"):
         assert dataset_of(config).name
     else:  # it has no dataset; its own tests run it
-        assert (Path(tsrnet.command.__file__).parent / f"{match.group(1)}.py").is_file()
+        assert (Path(tsrnet.core.cli.__file__).parent / f"{match.group(1)}.py").is_file()

@@ -16,8 +16,8 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from tsrnet.__main__ import VERBS
-from tsrnet.command import conf_folder
-from tsrnet.learning.plan import Plan, dataset_of
+from tsrnet.core.cli import conf_folder
+from tsrnet.pipeline.config import Plan, dataset_of
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "benchmarks").glob("*.md")])

@@ -17,14 +17,15 @@ import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 
-from tsrnet.command import conf_folder
-from tsrnet.errors import UserError
+from tsrnet.core.cli import conf_folder
+from tsrnet.core.errors import UserError
+from tsrnet.core.files import atomic_path
+from tsrnet.core.settings import settings_of
 from tsrnet.features.backbone import Backbone
 from tsrnet.features.extractor import Extraction, extract
 from tsrnet.features.store import FeatureStore
-from tsrnet.files import atomic_path
-from tsrnet.settings import settings_of
-from tsrnet.video.optical_flow import TVL1, flow_fields
+from tsrnet.video.flow_settings import TVL1
+from tsrnet.video.optical_flow import flow_fields
 from tsrnet.video.snippets import SnippetSettings, read_frames
 from tsrnet.video.video_file import videos_of_folder
 from tsrnet.video.writer import write_video

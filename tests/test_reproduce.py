@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tsrnet.command import conf_folder
+from tsrnet.core.cli import conf_folder
 from tsrnet.reporting.reproduction import Experiment, Method, Reproduction, percent
 
 FILES = sorted((conf_folder() / "experiment").glob("*.yaml"))

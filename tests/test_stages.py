@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tsrnet.learning.stages import Stage
+from tsrnet.pipeline.stages import Stage
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tsrnet.command import FAILED
-from tsrnet.datasets.records import Collection, Segment, VideoRecord
-from tsrnet.errors import UserError
+from tsrnet.core.cli import FAILED
+from tsrnet.core.errors import UserError
+from tsrnet.datasets.records import Segment, VideoDataset, VideoRecord
 from tsrnet.reporting.workspace import workspace
 
 Train = Callable[..., subprocess.CompletedProcess[str]]
@@ -86,7 +86,7 @@ def test_videos_are_held_out_of_every_class_and_without_segments() -> None:
         VideoRecord(f"v{i}", "train", 10.0, ("ab"[i % 2],), (Segment(0.0, 1.0, "ab"[i % 2]),))
         for i in range(16)
     )
-    whole = Collection("demo", ("a", "b"), records, (), Path())
+    whole = VideoDataset("demo", ("a", "b"), records, (), Path())
     split = whole.held_out(0.25)
     assert Counter(record.labels[0] for record in split.test) == {"a": 2, "b": 2}
     assert {record.id for record in (*split.train, *split.test)} == {record.id for record in records}

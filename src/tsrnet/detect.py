@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tsrnet.command import run_command
+from tsrnet.core.cli import run_command
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -19,11 +19,11 @@ def detect(config: DictConfig) -> None:
 
     from hydra.core.hydra_config import HydraConfig
 
-    from tsrnet.errors import FailedError, UserError
-    from tsrnet.files import atomic_path
-    from tsrnet.learning.trained_model import load_model
-    from tsrnet.learning.video_detections import submission_of
-    from tsrnet.progress import track
+    from tsrnet.core.errors import FailedError, UserError
+    from tsrnet.core.files import atomic_path
+    from tsrnet.core.progress import track
+    from tsrnet.inference.detections import submission_of
+    from tsrnet.inference.model import load
     from tsrnet.reporting.tables import print_detections, print_failures
     from tsrnet.video.video_file import named_videos
 
@@ -36,7 +36,7 @@ def detect(config: DictConfig) -> None:
     if config.video is None:
         raise UserError("video: got nothing, need a file, a folder, a pattern or a list of some")
     videos = named_videos([config.video] if isinstance(config.video, str) else list(config.video))
-    model = load_model(config.run, **constants)
+    model = load(config.run, **constants)
     output = Path(config.output)
     found, failures = model.detect_all(list(videos.values()), features=output / ".features")
     names = {path: name for name, path in videos.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tsrnet.command import run_command
+from tsrnet.core.cli import run_command
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -17,9 +17,9 @@ def evaluate(config: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    from tsrnet.learning.finished import finished_runs
-    from tsrnet.learning.plan import Plan
-    from tsrnet.learning.report import report_test
+    from tsrnet.pipeline.config import Plan
+    from tsrnet.pipeline.reopen import finished_runs
+    from tsrnet.pipeline.results import report_test
     from tsrnet.reporting.tables import print_metrics
 
     base, tested = finished_runs(config, HydraConfig.get().overrides.task)

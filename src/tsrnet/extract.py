@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tsrnet.command import run_command
+from tsrnet.core.cli import run_command
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -14,11 +14,11 @@ def extract(config: DictConfig) -> None:
     """Write the features that are missing and list the videos that failed."""
     from pathlib import Path
 
-    from tsrnet.datasets.simulated import SimulationSettings
-    from tsrnet.errors import FailedError, UserError
-    from tsrnet.learning.feature_stage import extract_features, video_files
-    from tsrnet.learning.plan import dataset_of, features_of
+    from tsrnet.core.errors import FailedError, UserError
+    from tsrnet.pipeline.config import dataset_of, features_of
+    from tsrnet.pipeline.features import extract_features, video_files
     from tsrnet.reporting.tables import print_failures
+    from tsrnet.synthetic.simulated import SimulationSettings
     from tsrnet.video.video_file import videos_of_folder
 
     plan = features_of(config)
@@ -33,9 +33,7 @@ def extract(config: DictConfig) -> None:
         folder = Path(config.videos)
         datasets = {folder.resolve().name: videos_of_folder(folder)}
     else:
-        datasets = {
-            collection.name: video_files(collection) for collection in dataset_of(config).collections()
-        }
+        datasets = {dataset.name: video_files(dataset) for dataset in dataset_of(config).datasets()}
     tried = 0
     failed: dict[str, str] = {}
     for name, videos in datasets.items():

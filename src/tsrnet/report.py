@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tsrnet.command import run_command
+from tsrnet.core.cli import run_command
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -14,7 +14,7 @@ def report(config: DictConfig) -> None:
     """Read the runs below `sweep`."""
     from pathlib import Path
 
-    from tsrnet.errors import UserError
+    from tsrnet.core.errors import UserError
     from tsrnet.reporting.sweep import report_sweep
 
     if config.sweep is None or not Path(config.sweep).is_dir():

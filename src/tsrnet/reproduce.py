@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tsrnet.command import conf_folder, run_command
+from tsrnet.core.cli import conf_folder, run_command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,8 +21,8 @@ def reproduce(config: DictConfig) -> None:
 
     from hydra.core.hydra_config import HydraConfig
 
-    from tsrnet.errors import FailedError, UserError
-    from tsrnet.files import atomic_path
+    from tsrnet.core.errors import FailedError, UserError
+    from tsrnet.core.files import atomic_path
     from tsrnet.reporting.reproduction import Reproduction
 
     name, experiment = _experiment(config.table)
@@ -73,9 +73,9 @@ def _experiment(table: object) -> tuple[str, Experiment]:
     """The name and content of a file of conf/experiment."""
     from omegaconf import OmegaConf
 
-    from tsrnet.errors import UserError
+    from tsrnet.core.errors import UserError
+    from tsrnet.core.settings import settings_of
     from tsrnet.reporting.reproduction import Experiment
-    from tsrnet.settings import settings_of
 
     files = {path.stem: path for path in sorted((conf_folder() / "experiment").glob("*.yaml"))}
     name = f"table{table}" if str(table).isdecimal() else str(table)
@@ -95,8 +95,8 @@ def _metrics(
     from hydra.core.global_hydra import GlobalHydra
     from omegaconf import OmegaConf
 
-    from tsrnet.learning.plan import Plan
-    from tsrnet.learning.run import run
+    from tsrnet.pipeline.config import Plan
+    from tsrnet.pipeline.run import run
 
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(conf_folder()), version_base="1.3"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tsrnet.command import run_command
+from tsrnet.core.cli import run_command
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -15,12 +15,12 @@ def score(config: DictConfig) -> None:
     import json
     from pathlib import Path
 
+    from tsrnet.core.errors import UserError
+    from tsrnet.core.files import atomic_path
     from tsrnet.datasets.ground_truth import read_ground_truth
-    from tsrnet.errors import UserError
-    from tsrnet.files import atomic_path
     from tsrnet.metrics.predictions import read_predictions
     from tsrnet.metrics.protocols import PROTOCOLS
-    from tsrnet.metrics.recognition import classification_figures
+    from tsrnet.metrics.recognition import classification_metrics
     from tsrnet.reporting.tables import print_score
 
     for key in ("predictions", "ground_truth"):
@@ -36,9 +36,9 @@ def score(config: DictConfig) -> None:
         Path(config.predictions), truth, classify=classify, swap=protocol.toolkit is not None
     )
     if classify:
-        figures = classification_figures(predictions.segments, truth.segments, truth.classes)
+        figures = classification_metrics(predictions.segments, truth.segments, truth.classes)
     else:
-        figures = protocol.detection_figures(
+        figures = protocol.detection_metrics(
             predictions.segments, truth.segments, truth.classes, truth.ambiguous
         )
     result = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tsrnet.command import run_command
+from tsrnet.core.cli import run_command
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -15,9 +15,9 @@ def stages(config: DictConfig) -> None:
     import shutil
     from pathlib import Path
 
-    from tsrnet.errors import UserError
-    from tsrnet.files import check_id
-    from tsrnet.learning.stages import held, stored_stages
+    from tsrnet.core.errors import UserError
+    from tsrnet.core.files import check_id
+    from tsrnet.pipeline.stages import held, stored_stages
     from tsrnet.reporting.tables import print_stages
 
     root = Path(config.paths.stages)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tsrnet.command import run_command
+from tsrnet.core.cli import run_command
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -21,9 +21,9 @@ def train(config: DictConfig) -> float | None:
     from hydra.types import RunMode
 
     # torch and all that takes seconds to import: not before --help and --cfg job have answered
-    from tsrnet.errors import UserError
-    from tsrnet.learning.plan import Plan
-    from tsrnet.learning.run import run
+    from tsrnet.core.errors import UserError
+    from tsrnet.pipeline.config import Plan
+    from tsrnet.pipeline.run import run
     from tsrnet.reporting.tables import print_metrics
 
     plan = Plan.from_config(config)

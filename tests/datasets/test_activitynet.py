@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from tsrnet.core.errors import UserError
 from tsrnet.datasets.activitynet import read_activitynet
-from tsrnet.errors import UserError
 
 REAL = Path(__file__).parents[2].parent / "shared" / "data" / "annotations" / "activitynet"
 needs_real_files = pytest.mark.skipif(not REAL.is_dir(), reason="the annotations of ActivityNet are not here")
@@ -47,13 +47,13 @@ def write_bsn(folder: Path) -> Path:
 
 
 def test_training_and_validation_subsets_train_and_test(tmp_path: Path) -> None:
-    collection = read_activitynet(write_official(tmp_path / "any.json"), Path("videos"))
-    assert collection.name == "activitynet"
-    assert collection.classes == ("Archery", "Mooping floor")
-    assert [record.id for record in collection.train] == ["-a"]
-    assert [record.id for record in collection.test] == ["v_b", "e"]
-    assert collection.path("-a") == Path("videos/-a.mp4")
-    assert collection.remarks == (
+    dataset = read_activitynet(write_official(tmp_path / "any.json"), Path("videos"))
+    assert dataset.name == "activitynet"
+    assert dataset.classes == ("Archery", "Mooping floor")
+    assert [record.id for record in dataset.train] == ["-a"]
+    assert [record.id for record in dataset.test] == ["v_b", "e"]
+    assert dataset.path("-a") == Path("videos/-a.mp4")
+    assert dataset.remarks == (
         "video 'd': has no label and is left out of training.",
         "video 'e': has no label and is tested all the same.",
         "1 videos of the subset 'testing' are left out.",
@@ -122,15 +122,15 @@ def test_the_file_of_the_bsn_form_is_checked(tmp_path: Path, text: str, message:
 
 @needs_real_files
 def test_the_real_files_hold_10024_and_4926_videos_of_200_classes() -> None:
-    collection = read_activitynet(REAL, Path("videos"))
-    assert (len(collection.train), len(collection.test), len(collection.classes)) == (10024, 4926, 200)
-    assert sum(len(record.segments) for record in collection.train) == 15410
-    assert sum(len(record.segments) for record in collection.test) == 7654
-    ids = [record.id for record in (*collection.train, *collection.test)]
+    dataset = read_activitynet(REAL, Path("videos"))
+    assert (len(dataset.train), len(dataset.test), len(dataset.classes)) == (10024, 4926, 200)
+    assert sum(len(record.segments) for record in dataset.train) == 15410
+    assert sum(len(record.segments) for record in dataset.test) == 7654
+    ids = [record.id for record in (*dataset.train, *dataset.test)]
     assert sum(name.startswith("v_") for name in ids) <= 2
     for kind, count in (("is empty.", 12), (" times.", 24), ("after the video's", 231)):
-        assert sum(kind in remark for remark in collection.remarks) == count, kind
-    assert collection.remarks[-1] == "5044 videos of the subset 'testing' are left out."
+        assert sum(kind in remark for remark in dataset.remarks) == count, kind
+    assert dataset.remarks[-1] == "5044 videos of the subset 'testing' are left out."
 
 
 @needs_real_files

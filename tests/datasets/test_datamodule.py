@@ -71,7 +71,7 @@ def test_moved_segments_of_training_videos_change_no_training_batch(
         kind(annotations(tmp_path / f"{n}.json", dataset, entries | test), Path(), store, **OPTIONS)
         for n, entries in enumerate((one, other))
     )
-    assert [r.segments for r in first.collection.train] != [r.segments for r in second.collection.train]
+    assert [r.segments for r in first.dataset.train] != [r.segments for r in second.dataset.train]
     for x, y in zip(batches(first), batches(second), strict=True):
         assert x.videos.ids == y.videos.ids
         torch.testing.assert_close(x.videos.features, y.videos.features, rtol=0, atol=0)
@@ -92,7 +92,7 @@ def test_clips_of_ucf101_are_paired_by_class(tmp_path: Path, store: FeatureStore
         Path(),
         store,
         trimmed=trimmed,
-        counterpart={"Diving": "Diving"},
+        class_map={"Diving": "Diving"},
         **OPTIONS,
     )
     for batch in batches(module):

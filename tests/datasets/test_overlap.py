@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tsrnet.core.errors import UserError
 from tsrnet.datasets.activitynet import read_activitynet
 from tsrnet.datasets.overlap import read_overlap, shipped_overlap
 from tsrnet.datasets.thumos14 import CLASSES
 from tsrnet.datasets.ucf101 import read_ucf101
-from tsrnet.errors import UserError
 
 REAL = Path(__file__).parents[2].parent / "shared" / "data" / "annotations"
 UNTRIMMED, TRIMMED = ("Mooping floor", "Tai chi", "Rafting"), ("MoppingFloor", "TaiChi")

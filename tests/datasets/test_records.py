@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tsrnet.datasets.records import Collection, Segment, VideoRecord, classes_of, read_activitynet_json
-from tsrnet.errors import UserError
+from tsrnet.core.errors import UserError
+from tsrnet.datasets.records import Segment, VideoDataset, VideoRecord, classes_of, read_activitynet_json
 
 
 def entry(*segments: tuple[float, float], **changes: Any) -> dict[str, Any]:
@@ -134,8 +134,8 @@ def test_an_unknown_label_is_named_with_the_nearest_class(tmp_path: Path) -> Non
 
 def test_files_lie_in_the_folder_or_in_that_of_their_id() -> None:
     record = VideoRecord("c", "training", None, ("Run",), ())
-    collection = Collection("x", ("Run",), (record,), (), Path("videos"), ".avi", {"c": "Run"})
-    assert collection.path("c") == Path("videos/Run/c.avi")
-    assert collection.path("-d") == Path("videos/-d.avi")
+    dataset = VideoDataset("x", ("Run",), (record,), (), Path("videos"), ".avi", {"c": "Run"})
+    assert dataset.path("c") == Path("videos/Run/c.avi")
+    assert dataset.path("-d") == Path("videos/-d.avi")
     with pytest.raises(UserError, match="without /"):
-        collection.path("../c")
+        dataset.path("../c")

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tsrnet.core.errors import UserError
 from tsrnet.datasets.records import Segment
 from tsrnet.datasets.thumos14 import CLASSES, read_thumos14
-from tsrnet.errors import UserError
 
 REAL = Path(__file__).parents[2].parent / "shared" / "data" / "annotations" / "thumos14"
 needs_real_files = pytest.mark.skipif(not REAL.is_dir(), reason="the annotations of THUMOS14 are not here")
@@ -65,15 +65,15 @@ def layout(tmp_path: Path) -> Path:
 
 
 def test_ambiguous_segments_stay_apart_and_are_no_labels(texts: Path) -> None:
-    collection = read_thumos14(texts, Path("videos"))
-    assert (collection.name, collection.classes) == ("thumos14", CLASSES)
-    (record,) = collection.train
+    dataset = read_thumos14(texts, Path("videos"))
+    assert (dataset.name, dataset.classes) == ("thumos14", CLASSES)
+    (record,) = dataset.train
     assert (record.id, record.duration_s, record.fps) == ("video_validation_0000007", 60.0, 25.0)
     assert record.labels == ("CliffDiving", "Diving")
     assert set(record.segments) == {Segment(1.5, 4, "Diving"), Segment(1.5, 4, "CliffDiving")}
     assert record.ambiguous == (Segment(9, 10, "Ambiguous"),)
     assert "video 'video_validation_0000008': has no segment of the 20 classes and is left out." in (
-        collection.remarks
+        dataset.remarks
     )
 
 
@@ -92,13 +92,13 @@ def test_the_json_form_says_the_same(texts: Path, layout: Path) -> None:
 def test_a_test_list_leaves_out_its_videos_and_says_why(
     layout: Path, test_list: str, left_out: set[str]
 ) -> None:
-    collection = read_thumos14(layout, Path(), test_list=test_list)
-    kept = {record.id.removeprefix("video_test_") for record in collection.test}
+    dataset = read_thumos14(layout, Path(), test_list=test_list)
+    kept = {record.id.removeprefix("video_test_") for record in dataset.test}
     assert kept == {"0000004", "0000270", "0001292", "0001496"} - left_out
     for number in left_out:
-        assert any(f"video_test_{number}': is left out, " in remark for remark in collection.remarks)
-    assert collection.remarks[-1] == f"{len(kept)} videos are annotated of the test list {test_list}."
-    untold = [remark for remark in collection.remarks if "tested all the same" in remark]
+        assert any(f"video_test_{number}': is left out, " in remark for remark in dataset.remarks)
+    assert dataset.remarks[-1] == f"{len(kept)} videos are annotated of the test list {test_list}."
+    untold = [remark for remark in dataset.remarks if "tested all the same" in remark]
     assert len(untold) == (test_list == "213"), "1292 has no class"
 
 
@@ -196,19 +196,19 @@ def write_meta(folder: Path) -> None:
 
 def test_meta_labels_are_those_of_the_20_classes_and_differences_are_remarked(texts: Path) -> None:
     write_meta(texts)
-    collection = read_thumos14(texts, Path(), weak_labels="meta", test_list="213")
-    assert [record.labels for record in collection.train] == [("CliffDiving", "Diving")]
-    labels = {record.id[-4:]: record.labels for record in collection.test}
+    dataset = read_thumos14(texts, Path(), weak_labels="meta", test_list="213")
+    assert [record.labels for record in dataset.train] == [("CliffDiving", "Diving")]
+    labels = {record.id[-4:]: record.labels for record in dataset.test}
     assert labels == {
         "0004": ("FrisbeeCatch", "GolfSwing"),
         "0270": (),
         "1292": ("GolfSwing",),
         "1496": ("FrisbeeCatch",),
     }
-    remarks = [remark for remark in collection.remarks if "test_set_meta.mat says" in remark]
+    remarks = [remark for remark in dataset.remarks if "test_set_meta.mat says" in remark]
     assert len(remarks) == 4
     assert "video 'video_test_0001292': test_set_meta.mat says GolfSwing, its segments no class." in remarks
-    assert "video 'video_test_0000270': has no label and is tested all the same." in collection.remarks
+    assert "video 'video_test_0000270': has no label and is tested all the same." in dataset.remarks
 
 
 def test_meta_files_that_lack_or_are_wrong_are_named(texts: Path) -> None:
@@ -250,18 +250,18 @@ def test_the_real_files_agree_with_the_real_json(test_list: str) -> None:
 
 @needs_real_files
 def test_the_real_files_hold_3007_and_3358_segments() -> None:
-    collection = read_thumos14(REAL, Path(), test_list="213")
-    for records, segments, ambiguous in ((collection.train, 3007, 89), (collection.test, 3358, 99)):
+    dataset = read_thumos14(REAL, Path(), test_list="213")
+    for records, segments, ambiguous in ((dataset.train, 3007, 89), (dataset.test, 3358, 99)):
         assert sum(len(record.segments) for record in records) == segments
         assert sum(len(record.ambiguous) for record in records) == ambiguous
-    assert sum("after the video's" in remark for remark in collection.remarks) == 30
+    assert sum("after the video's" in remark for remark in dataset.remarks) == 30
 
 
 @needs_real_files
 def test_only_the_real_json_tells_the_frame_rates_apart() -> None:
     def rates(path: Path) -> set[float]:
-        collection = read_thumos14(path, Path())
-        return {round(record.fps or 0, 2) for record in (*collection.train, *collection.test)}
+        dataset = read_thumos14(path, Path())
+        return {round(record.fps or 0, 2) for record in (*dataset.train, *dataset.test)}
 
     assert rates(REAL / "thumos14.activitynet_format.json") == {24, 25, 29.97, 30}
     assert rates(REAL) == {30}, "the tables tell the rate of copies at 30 fps"
@@ -270,7 +270,7 @@ def test_only_the_real_json_tells_the_frame_rates_apart() -> None:
 @needs_real_files
 def test_the_real_meta_files_differ_in_29_videos() -> None:
     pytest.importorskip("scipy.io")
-    collection = read_thumos14(REAL, Path(), test_list="213", weak_labels="meta")
-    assert sum(".mat says" in remark for remark in collection.remarks) == 29
-    assert all(record.labels for record in collection.train)
-    assert [record.id for record in collection.test if not record.labels] == ["video_test_0000270"]
+    dataset = read_thumos14(REAL, Path(), test_list="213", weak_labels="meta")
+    assert sum(".mat says" in remark for remark in dataset.remarks) == 29
+    assert all(record.labels for record in dataset.train)
+    assert [record.id for record in dataset.test if not record.labels] == ["video_test_0000270"]

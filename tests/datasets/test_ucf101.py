@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tsrnet.core.errors import UserError
 from tsrnet.datasets.ucf101 import read_ucf101
-from tsrnet.errors import UserError
 
 REAL = Path(__file__).parents[2].parent / "shared" / "data" / "annotations" / "ucf101"
 FILES = {
@@ -33,25 +33,25 @@ def lists(tmp_path: Path) -> Path:
 
 
 def test_clips_have_the_class_of_their_folder(lists: Path) -> None:
-    collection = read_ucf101(lists, Path("videos"))
-    assert (collection.name, collection.classes) == ("ucf101", ("Archery", "HandstandPushups", "YoYo"))
-    clip = collection.train[1]
+    dataset = read_ucf101(lists, Path("videos"))
+    assert (dataset.name, dataset.classes) == ("ucf101", ("Archery", "HandstandPushups", "YoYo"))
+    clip = dataset.train[1]
     assert (clip.id, clip.labels) == ("v_HandStandPushups_g08_c01", ("HandstandPushups",))
     assert (clip.duration_s, clip.segments) == (None, ())
-    assert [record.id for record in collection.test] == [
+    assert [record.id for record in dataset.test] == [
         "v_Archery_g01_c01",
         "v_HandStandPushups_g01_c01",
         "v_YoYo_g01_c01",
     ]
-    assert collection.path(clip.id) == Path("videos/HandstandPushups/v_HandStandPushups_g08_c01.avi")
-    assert collection.remarks == ()
+    assert dataset.path(clip.id) == Path("videos/HandstandPushups/v_HandStandPushups_g08_c01.avi")
+    assert dataset.remarks == ()
 
 
 def test_only_the_chosen_classes_are_kept(lists: Path) -> None:
-    collection = read_ucf101(lists, Path("videos"), classes=["YoYo", "Archery"])
-    assert collection.classes == ("Archery", "YoYo")
-    assert {record.labels[0] for record in (*collection.train, *collection.test)} == {"Archery", "YoYo"}
-    assert collection.remarks == ("2 clips of 1 other classes are left out.",)
+    dataset = read_ucf101(lists, Path("videos"), classes=["YoYo", "Archery"])
+    assert dataset.classes == ("Archery", "YoYo")
+    assert {record.labels[0] for record in (*dataset.train, *dataset.test)} == {"Archery", "YoYo"}
+    assert dataset.remarks == ("2 clips of 1 other classes are left out.",)
     with pytest.raises(UserError, match=r"classInd\.txt: got label 'Yoyo'.*3 classes; did you mean 'YoYo'"):
         read_ucf101(lists, Path("videos"), classes=["Yoyo"])
 
@@ -93,5 +93,5 @@ def test_an_empty_list_and_a_split_that_is_not_there_are_named(lists: Path) -> N
 @pytest.mark.skipif(not REAL.is_dir(), reason="the lists of UCF101 are not here")
 @pytest.mark.parametrize(("split", "train", "test"), [(1, 9537, 3783), (2, 9586, 3734), (3, 9624, 3696)])
 def test_the_real_lists_hold_13320_clips_of_101_classes(split: int, train: int, test: int) -> None:
-    collection = read_ucf101(REAL, Path("videos"), split=split)
-    assert (len(collection.train), len(collection.test), len(collection.classes)) == (train, test, 101)
+    dataset = read_ucf101(REAL, Path("videos"), split=split)
+    assert (len(dataset.train), len(dataset.test), len(dataset.classes)) == (train, test, 101)

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torchvision
 
-from tsrnet.errors import UserError
+from tsrnet.core.errors import UserError
 from tsrnet.features.backbone import (
     Backbone,
     imagenet_weights,

@@ -13,7 +13,7 @@ import torch
 from tsrnet.features.backbone import Backbone
 from tsrnet.features.extractor import Extraction, extract
 from tsrnet.features.store import FeatureStore
-from tsrnet.video.optical_flow import TVL1
+from tsrnet.video.flow_settings import TVL1
 from tsrnet.video.snippets import SnippetSettings, read_frames, snippets_of
 from tsrnet.video.video_file import VideoFile
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tsrnet.errors import UserError
+from tsrnet.core.errors import UserError
 from tsrnet.features.store import FeatureStore
 
 

@@ -14,8 +14,8 @@ from tsrnet.localization.scores import (
     standardized,
     weighted_scores,
 )
-from tsrnet.network.attention import attention_weights
-from tsrnet.network.network import Network, NetworkSettings
+from tsrnet.models.attention import attention_weights
+from tsrnet.models.tsrnet import TSRNet, TSRNetSettings
 
 FORMS = ("standardized", "max", "raw")
 LENGTHS = (7, 1, 4)
@@ -114,8 +114,8 @@ def test_raw_attention_sums_to_one_as_in_the_paper() -> None:
 def test_extra_masked_snippets_change_no_score(form: str) -> None:
     """From features to eq. (11), two streams of two hops."""
     torch.manual_seed(0)
-    settings = NetworkSettings(attention_size=4, hidden_size=6, hops=2)
-    networks = [Network(settings, num_features=5, num_classes=3).double().eval() for _ in range(2)]
+    settings = TSRNetSettings(attention_size=4, hidden_size=6, hops=2)
+    networks = [TSRNet(settings, num_features=5, num_classes=3).double().eval() for _ in range(2)]
     real = torch.randn(2, 6, 5, dtype=torch.float64)
     scores = []
     for extra in (0, 5):

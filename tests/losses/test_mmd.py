@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tsrnet.losses.mmd import median_bandwidth, mmd2, transfer_fc1, transfer_fc2
-from tsrnet.network.classifier import Classifier
+from tsrnet.models.classifier import Classifier
 
 
 def rows(n: int, *, seed: int, d: int = 4, shift: float = 0.0) -> Tensor:

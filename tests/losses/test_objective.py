@@ -21,7 +21,7 @@ from tsrnet.losses.objective import (
     total_loss,
     transfer_loss,
 )
-from tsrnet.network.network import Network, NetworkSettings
+from tsrnet.models.tsrnet import TSRNet, TSRNetSettings
 
 Sparsity = Callable[[Tensor, Tensor], Tensor]
 ALPHA, BETA, BANDWIDTH = 10.0, 0.3, 1.5
@@ -37,11 +37,11 @@ def test_sums_of_known_terms() -> None:
     assert float(total_loss(a, b)) == 7.0  # eq. (9)
 
 
-def networks() -> tuple[Network, Network]:
+def networks() -> tuple[TSRNet, TSRNet]:
     """(teacher of trimmed videos, network of untrimmed ones)."""
     torch.manual_seed(0)
-    settings = NetworkSettings(attention_size=4, hidden_size=6, hops=2, merge="concat")
-    teacher, network = (Network(settings, num_features=5, num_classes=3).double().eval() for _ in range(2))
+    settings = TSRNetSettings(attention_size=4, hidden_size=6, hops=2, merge="concat")
+    teacher, network = (TSRNet(settings, num_features=5, num_classes=3).double().eval() for _ in range(2))
     return teacher.requires_grad_(False), network
 
 
@@ -59,7 +59,7 @@ LENGTHS, CLIP_LENGTHS = (6, 1, 4), (3, 2)
 LABELS = torch.tensor([[1, 0, 1], [0, 1, 0], [0, 0, 1]], dtype=torch.float64)
 
 
-def objective(teacher: Network, network: Network, *, extra: int = 0, sparsity: Sparsity = l1) -> Tensor:
+def objective(teacher: TSRNet, network: TSRNet, *, extra: int = 0, sparsity: Sparsity = l1) -> Tensor:
     """L of eq. (9) for three videos and two clips."""
     features, mask = videos(LENGTHS, seed=1, extra=extra)
     output, source = network(features, mask), teacher(*videos(CLIP_LENGTHS, seed=2, extra=extra))
@@ -72,10 +72,10 @@ def objective(teacher: Network, network: Network, *, extra: int = 0, sparsity: S
     return total_loss(own, transfer_loss(fc1, fc2))
 
 
-def reference_objective(teacher: Network, network: Network) -> float:
+def reference_objective(teacher: TSRNet, network: TSRNet) -> float:
     """Eq. (9) from features and weights to the sum, video by video."""
 
-    def run(net: Network, lengths: tuple[int, ...], seed: int) -> list[tuple[np.ndarray, ...]]:
+    def run(net: TSRNet, lengths: tuple[int, ...], seed: int) -> list[tuple[np.ndarray, ...]]:
         w1, w2, fc1, b1, fc2, b2 = (p.detach().numpy() for p in net.parameters())
         features, _ = videos(lengths, seed=seed)
         results = []

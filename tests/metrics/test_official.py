@@ -11,7 +11,7 @@ import pytest
 from tsrnet.datasets.ground_truth import read_ground_truth
 from tsrnet.metrics.predictions import GroundTruth, read_predictions
 from tsrnet.metrics.protocols import PROTOCOLS
-from tsrnet.metrics.recognition import classification_figures
+from tsrnet.metrics.recognition import classification_metrics
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 pytestmark = pytest.mark.skipif(not (DATA / "evaluation").is_dir(), reason="the reference files are not here")
@@ -37,7 +37,7 @@ def expected(name: str) -> dict:
 def test_detection(truth: GroundTruth, name: str, file: str) -> None:
     wanted = expected(name)
     predictions = read_predictions(DATA / "evaluation" / file, truth, classify=False, swap=False)
-    figures = PROTOCOLS["activitynet"].detection_figures(predictions.segments, truth.segments, truth.classes)
+    figures = PROTOCOLS["activitynet"].detection_metrics(predictions.segments, truth.segments, truth.classes)
     assert len(truth.segments) == wanted["n_gt"]
     assert len(predictions.segments) == wanted["n_pred"]
     np.testing.assert_allclose(list(figures["mAP"].values()), wanted["mAP"], rtol=0, atol=1e-6)
@@ -56,7 +56,7 @@ def test_detection(truth: GroundTruth, name: str, file: str) -> None:
 def test_classification(truth: GroundTruth, name: str, file: str) -> None:
     wanted = expected(name)
     predictions = read_predictions(DATA / "evaluation" / file, truth, classify=True, swap=False)
-    figures = classification_figures(predictions.segments, truth.segments, truth.classes)
+    figures = classification_metrics(predictions.segments, truth.segments, truth.classes)
     for key in ("mAP", "hit@1", "hit@3", "avg_hit@1", "avg_hit@3"):
         assert figures[key] == pytest.approx(wanted[key], abs=1e-6)
     assert figures["AP"] == pytest.approx(wanted["AP_per_class"], abs=1e-6)

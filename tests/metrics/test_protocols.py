@@ -26,7 +26,7 @@ def test_figures_of_a_known_case() -> None:
     found = Segments.of(
         [(0, 0, 0.0, 8.0, 0.3), (5, 2, 0.0, 10.0, 0.9), (0, 2, 20.0, 30.0, 0.8), (0, 1, 0.0, 5.0, 0.7)]
     )
-    figures = PROTOCOLS["activitynet"].detection_figures(found, TRUTH, CLASSES)
+    figures = PROTOCOLS["activitynet"].detection_metrics(found, TRUTH, CLASSES)
     assert {label: values["0.50"] for label, values in figures["AP"].items()} == {"Jump": 1.0, "Throw": 0.25}
     expected = {f"{t / 100:.2f}": (1.25 if t <= 80 else 0.25) / 2 for t in range(50, 100, 5)}
     assert figures["mAP"] == pytest.approx(expected)
@@ -35,8 +35,8 @@ def test_figures_of_a_known_case() -> None:
 
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_perfect_detections_and_none(name: str) -> None:
-    nothing = PROTOCOLS[name].detection_figures(Segments.of([]), TRUTH, CLASSES)
-    everything = PROTOCOLS[name].detection_figures(TRUTH, TRUTH, CLASSES)
+    nothing = PROTOCOLS[name].detection_metrics(Segments.of([]), TRUTH, CLASSES)
+    everything = PROTOCOLS[name].detection_metrics(TRUTH, TRUTH, CLASSES)
     assert everything["average_mAP"] == 1.0
     assert nothing["average_mAP"] == 0.0
     assert {label: set(values.values()) for label, values in nothing["AP"].items()} == {
@@ -47,5 +47,5 @@ def test_perfect_detections_and_none(name: str) -> None:
 
 def test_a_class_without_detections_stays_in_the_mean() -> None:
     found = Segments.of([(0, 0, 0.0, 10.0, 0.5)])
-    figures = PROTOCOLS["demo"].detection_figures(found, TRUTH, CLASSES)
+    figures = PROTOCOLS["demo"].detection_metrics(found, TRUTH, CLASSES)
     assert set(figures["mAP"].values()) == {0.5}

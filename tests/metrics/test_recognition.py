@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tsrnet.metrics.recognition import hit_at, mean_average_precision, recognition_figures
+from tsrnet.metrics.recognition import hit_at, mean_average_precision, recognition_metrics
 
 
 def random_case(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -63,7 +63,7 @@ def test_interpolation_takes_the_best_precision_further_down() -> None:
 def test_figures_of_known_scores() -> None:
     scores = np.array([[0.5, 0.3, 0.1, 0.1], [0.1, 0.2, 0.3, 0.4], [0.1, 0.2, 0.3, 0.4]])
     labels = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [1, 0, 0, 1]], dtype=bool)
-    figures = recognition_figures(scores, labels)
+    figures = recognition_metrics(scores, labels)
     assert figures["accuracy"] == figures["hit@1"] == pytest.approx(2 / 3)
     assert figures["hit@3"] == 1.0
     # Class 0: true at rank 1 and (behind the tie with video 1) 3. Class 1: rank 2. Class 3: rank 2.
@@ -73,11 +73,11 @@ def test_figures_of_known_scores() -> None:
 def test_perfect_scores_give_one_throughout() -> None:
     labels = np.eye(5, dtype=bool)[:, :4]
     labels[4, 2] = True
-    assert set(recognition_figures(labels.astype(float), labels).values()) == {1.0}
+    assert set(recognition_metrics(labels.astype(float), labels).values()) == {1.0}
 
 
 def test_increasing_maps_of_the_scores_change_nothing() -> None:
     rng = np.random.default_rng(5)
     for _ in range(50):
         scores, labels = random_case(rng)
-        assert recognition_figures(np.exp(3 * scores), labels) == recognition_figures(scores, labels)
+        assert recognition_metrics(np.exp(3 * scores), labels) == recognition_metrics(scores, labels)

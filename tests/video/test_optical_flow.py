@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from tsrnet.video.optical_flow import TVL1, flow_fields
+from tsrnet.video.flow_settings import TVL1
+from tsrnet.video.optical_flow import flow_fields
 from tsrnet.video.snippets import Snippets, SnippetSettings, count_snippets, read_frames, snippets_of
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from tsrnet.video.optical_flow import TVL1, can_compile
-from tsrnet.video.tvl1 import _median, tvl1_flow
+from tsrnet.video.flow_settings import TVL1
+from tsrnet.video.tvl1 import _median, can_compile, tvl1_flow
 
 SIZE = (96, 128)
 CLIPS = Path(__file__).parents[2].parent / "shared" / "data" / "videos"

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from tsrnet.core.errors import UserError
 from tsrnet.datasets.records import (
     Annotations,
-    Collection,
+    VideoDataset,
     VideoRecord,
     activitynet_records,
     check_records,
@@ -17,14 +18,13 @@ from tsrnet.datasets.records import (
     read_json,
     read_table,
 )
-from tsrnet.errors import UserError
 
 _OFFICIAL = "activity_net.v1-3.min.json"
 _BSN = "anet_anno_action.json"
 _BSN_VIDEOS = "video_info_new.csv"
 
 
-def read_activitynet(annotations: Path, videos: Path) -> Collection:
+def read_activitynet(annotations: Path, videos: Path) -> VideoDataset:
     """The training videos, and the validation videos to test on.
 
     `annotations` is a JSON file in ActivityNet's layout, or a folder that holds
@@ -48,7 +48,9 @@ def read_activitynet(annotations: Path, videos: Path) -> Collection:
     remarks += [f"video {r.id!r}: has no label and is tested all the same." for r in test if not r.labels]
     others = Counter(r.subset for r in read.records if r.subset not in ("training", "validation"))
     remarks += [f"{count} videos of the subset {subset!r} are left out." for subset, count in others.items()]
-    return Collection("activitynet", classes_of((*train, *test)), train, test, videos, remarks=tuple(remarks))
+    return VideoDataset(
+        "activitynet", classes_of((*train, *test)), train, test, videos, remarks=tuple(remarks)
+    )
 
 
 def _find(folder: Path) -> Path:

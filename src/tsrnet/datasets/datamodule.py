@@ -11,9 +11,9 @@ from torch.utils.data import DataLoader
 
 from tsrnet.datasets.activitynet import read_activitynet
 from tsrnet.datasets.batch import Sample, TrainingBatch, VideoBatch
-from tsrnet.datasets.pairing import BatchStream, FeatureDataset, PairedVideos
-from tsrnet.datasets.records import Collection, LabelledVideo
-from tsrnet.datasets.sampling import SnippetSampler
+from tsrnet.datasets.records import LabelledVideo, VideoDataset
+from tsrnet.datasets.sampler import FeatureDataset, PairedVideos, TrainingSampler
+from tsrnet.datasets.snippet_sampler import SnippetSampler
 from tsrnet.datasets.thumos14 import read_thumos14
 from tsrnet.datasets.ucf101 import read_ucf101
 from tsrnet.features.store import FeatureSource
@@ -23,19 +23,19 @@ class VideoDataModule(pl.LightningDataModule):
     """Batches of one stream of a dataset, with a trimmed companion or without.
 
     Args:
-        collection: the dataset; only ids and video-level labels of it reach training.
+        dataset: the dataset; only ids and video-level labels of it reach training.
         store: its features.
         stream: "rgb" or "flow".
         batch_size, num_steps, seed: of the training.
         trimmed: the companion whose clips are paired with the videos.
-        counterpart: class of this dataset -> class of the companion.
+        class_map: class of this dataset -> class of the companion.
         sampler: gives training pixels of some snippets in place of features; None: features.
         num_workers: processes that load features.
     """
 
     def __init__(
         self,
-        collection: Collection,
+        dataset: VideoDataset,
         store: FeatureSource,
         *,
         stream: str,
@@ -43,32 +43,32 @@ class VideoDataModule(pl.LightningDataModule):
         num_steps: int,
         seed: int,
         trimmed: VideoDataModule | None = None,
-        counterpart: Mapping[str, str] | None = None,
+        class_map: Mapping[str, str] | None = None,
         sampler: SnippetSampler | None = None,
         num_workers: int = 0,
     ) -> None:
         super().__init__()
-        self.collection, self.stream = collection, stream
+        self.dataset, self.stream = dataset, stream
         self._store = store
         self._batch_size, self._num_steps, self._seed = batch_size, num_steps, seed
-        self._trimmed, self._counterpart = trimmed, dict(counterpart or {})
+        self._trimmed, self._counterpart = trimmed, dict(class_map or {})
         self._sampler = sampler
         self._num_workers = num_workers
 
     @property
     def training_set(self) -> FeatureDataset:
-        return self._features([record.without_segments() for record in self.collection.train])
+        return self._features([record.without_segments() for record in self.dataset.train])
 
     def train_dataloader(self) -> DataLoader[tuple[Sample, Sample | None]]:
         videos = self.training_set
         paired = PairedVideos(
             videos,
             self._trimmed.training_set if self._trimmed else None,
-            counterpart=self._counterpart,
+            class_map=self._counterpart,
             seed=self._seed,
         )
         a_step = self.trainer.accumulate_grad_batches if self.trainer else 1
-        stream = BatchStream(
+        stream = TrainingSampler(
             len(videos),
             batch_size=self._batch_size,
             num_steps=self._num_steps * a_step,
@@ -85,7 +85,7 @@ class VideoDataModule(pl.LightningDataModule):
         )
 
     def test_dataloader(self) -> DataLoader[Sample]:
-        videos = [record.without_segments() for record in self.collection.test]
+        videos = [record.without_segments() for record in self.dataset.test]
         return DataLoader(
             self._features(videos),
             batch_size=1,  # nothing is padded, and the longest video bounds the memory
@@ -94,7 +94,7 @@ class VideoDataModule(pl.LightningDataModule):
         )
 
     def _features(self, videos: Sequence[LabelledVideo]) -> FeatureDataset:
-        return FeatureDataset(videos, self.collection.classes, self._store, self.stream, self._sampler)
+        return FeatureDataset(videos, self.dataset.classes, self._store, self.stream, self._sampler)
 
 
 class THUMOS14DataModule(VideoDataModule):
@@ -113,8 +113,8 @@ class THUMOS14DataModule(VideoDataModule):
         weak_labels: str = "temporal",
         **options: Any,
     ) -> None:
-        collection = read_thumos14(annotations, videos, test_list=test_list, weak_labels=weak_labels)
-        super().__init__(collection, store, **options)
+        dataset = read_thumos14(annotations, videos, test_list=test_list, weak_labels=weak_labels)
+        super().__init__(dataset, store, **options)
 
 
 class ActivityNetDataModule(VideoDataModule):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from tsrnet.core.errors import UserError
 from tsrnet.datasets.records import (
     Segment,
     VideoRecord,
@@ -14,7 +15,6 @@ from tsrnet.datasets.records import (
     read_database,
 )
 from tsrnet.datasets.thumos14 import AMBIGUOUS, CLASS_NUMBERS, class_files, left_out_of, split_ambiguous
-from tsrnet.errors import UserError
 from tsrnet.metrics.detection import Segments
 from tsrnet.metrics.predictions import GroundTruth
 from tsrnet.metrics.protocols import Protocol

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from tsrnet.core.errors import UserError
 from tsrnet.datasets.records import check_label, read_table, read_text
-from tsrnet.errors import UserError
 
 _COLUMNS = ("untrimmed", "trimmed")
 _OTHER_COLUMNS = ("activitynet_label", "ucf101_label")

@@ -14,8 +14,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from tsrnet.errors import UserError
-from tsrnet.files import check_id
+from tsrnet.core.errors import UserError
+from tsrnet.core.files import check_id
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class VideoRecord:
 
 
 @dataclass(frozen=True)
-class Collection:
+class VideoDataset:
     """The videos of a dataset: its name, classes in order, training and test records, folder.
 
     Files are `<videos>/<id><suffix>`, or `<videos>/<folders[id]>/<id><suffix>` for ids in `folders`.
@@ -75,7 +75,7 @@ class Collection:
     def path(self, video_id: str) -> Path:
         return self.videos / self.folders.get(video_id, "") / f"{check_id(video_id)}{self.suffix}"
 
-    def of_classes(self, classes: Sequence[str]) -> Collection:
+    def of_classes(self, classes: Sequence[str]) -> VideoDataset:
         """The training videos of these classes, with no other labels; nothing to test on."""
         kept = (
             replace(record, labels=tuple(label for label in record.labels if label in classes))
@@ -84,7 +84,7 @@ class Collection:
         train = tuple(record for record in kept if record.labels)
         return replace(self, classes=tuple(sorted(classes)), train=train, test=())
 
-    def held_out(self, share: float) -> Collection:
+    def held_out(self, share: float) -> VideoDataset:
         """A share of the training videos of each class, without segments, in place of the test videos.
 
         Which ones follows from their ids alone. Raises UserError where a side is empty.

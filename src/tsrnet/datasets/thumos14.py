@@ -8,9 +8,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from tsrnet.core.errors import UserError
 from tsrnet.datasets.records import (
-    Collection,
     Segment,
+    VideoDataset,
     VideoRecord,
     activitynet_records,
     check_label,
@@ -22,7 +23,6 @@ from tsrnet.datasets.records import (
     read_table,
     read_text,
 )
-from tsrnet.errors import UserError
 
 CLASS_NUMBERS = {
     "BaseballPitch": "7",
@@ -58,7 +58,7 @@ _FILES = {  # subset: ending of the class files, table of durations, meta file a
 
 def read_thumos14(
     annotations: Path, videos: Path, *, test_list: str = "210", weak_labels: str = "temporal"
-) -> Collection:
+) -> VideoDataset:
     """The validation videos with segments of the 20 classes, and the test videos of `test_list`.
 
     `annotations` is the folder with the official text files (TH14_Temporal_annotations_*) and
@@ -102,7 +102,7 @@ def read_thumos14(
     if len(test) != int(test_list):
         remarks.append(f"{len(test)} videos are annotated of the test list {test_list}.")
     labelled = tuple(record for record in train if record.labels)
-    return Collection("thumos14", CLASSES, labelled, tuple(test), videos, remarks=tuple(remarks))
+    return VideoDataset("thumos14", CLASSES, labelled, tuple(test), videos, remarks=tuple(remarks))
 
 
 def left_out_of(test_list: str) -> dict[str, str]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from tsrnet.datasets.records import Collection, VideoRecord, check_label, check_records, read_text
-from tsrnet.errors import UserError
+from tsrnet.core.errors import UserError
+from tsrnet.datasets.records import VideoDataset, VideoRecord, check_label, check_records, read_text
 
 
 def read_ucf101(
     annotations: Path, videos: Path, *, split: int = 1, classes: Sequence[str] | None = None
-) -> Collection:
+) -> VideoDataset:
     """The clips of a split (1, 2 or 3), of `classes` only if these are given.
 
     `annotations` holds classInd.txt, trainlist0N.txt and testlist0N.txt; a clip is
@@ -52,7 +52,7 @@ def read_ucf101(
         )
     left_out = (f"{num_others} clips of {len(known) - len(chosen)} other classes are left out.",)
     remarks = read.remarks + (left_out if num_others else ())
-    return Collection("ucf101", chosen, train, test, videos, ".avi", folders, remarks)
+    return VideoDataset("ucf101", chosen, train, test, videos, ".avi", folders, remarks)
 
 
 def _read_classes(path: Path) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from tsrnet.errors import UserError
+from tsrnet.core.errors import UserError
 from tsrnet.video.snippets import FLOW_CHANNELS
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)

@@ -14,17 +14,17 @@ from functools import partial
 import numpy as np
 import torch
 
+from tsrnet.core.files import check_space, remove_parts_of_the_dead
+from tsrnet.core.progress import Progress, track
+from tsrnet.core.workers import Workers, worker_pool
 from tsrnet.features.backbone import Backbone
 from tsrnet.features.batches import Batches
 from tsrnet.features.store import FeatureStore
-from tsrnet.files import check_space, remove_parts_of_the_dead
-from tsrnet.progress import Progress, track
 from tsrnet.video.chunk import Chunk, ChunkReader, chunks_of
 from tsrnet.video.snippet_images import SnippetImages
 from tsrnet.video.snippets import SnippetSettings
 from tsrnet.video.time_grid import TimeGrid
 from tsrnet.video.video_file import Examined, ReadingSettings, VideoFile, examine
-from tsrnet.workers import Workers, worker_pool
 
 FLOW_HERE = frozenset({"cuda"})
 """Devices that compute our TV-L1 themselves, in this process."""

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from tsrnet.errors import UserError
-from tsrnet.files import atomic_path, check_id
+from tsrnet.core.errors import UserError
+from tsrnet.core.files import atomic_path, check_id
 from tsrnet.video.time_grid import MIN_SNIPPETS, TimeGrid
 
 STREAMS = ("rgb", "flow")

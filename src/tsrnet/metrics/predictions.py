@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tsrnet.errors import UserError
+from tsrnet.core.errors import UserError
 from tsrnet.metrics.detection import Segments
 
 _PREFIX = "v_"

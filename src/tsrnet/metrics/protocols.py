@@ -42,7 +42,7 @@ class Protocol:
             return self.toolkit(detections, truth, thresholds, ambiguous)
         return activitynet_average_precisions(detections, truth, thresholds)
 
-    def detection_figures(
+    def detection_metrics(
         self,
         detections: Segments,
         truth: Segments,

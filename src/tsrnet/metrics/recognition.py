@@ -37,7 +37,7 @@ def mean_average_precision(
     return float(np.mean(values))
 
 
-def recognition_figures(
+def recognition_metrics(
     scores: Floats, labels: npt.NDArray[np.bool_], *, missing: npt.NDArray[np.bool_] | None = None
 ) -> dict[str, float]:
     """Accuracy (the best class is one of the video's), mAP, hit@1 and hit@3, as fractions.
@@ -53,7 +53,7 @@ def recognition_figures(
     }
 
 
-def classification_figures(
+def classification_metrics(
     predictions: Segments, truth: Segments, classes: tuple[str, ...], *, ks: tuple[int, ...] = (1, 3)
 ) -> dict[str, object]:
     """ActivityNet's untrimmed classification: mAP, AP per class, hit@k and avg_hit@k over the videos.

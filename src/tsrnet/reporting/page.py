@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tsrnet.files import atomic_path
+from tsrnet.core.files import atomic_path
 from tsrnet.reporting.timeline import Detection
 
 MAX_POINTS = 2000

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from tsrnet.files import atomic_path
+from tsrnet.core.files import atomic_path
 
 Metrics = Mapping[str, Any]
 

@@ -6,7 +6,6 @@ import csv
 import json
 import os
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +18,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tsrnet.command import FAILED, failed_jobs, is_running, running_sweeps
-from tsrnet.files import atomic_path
+from tsrnet.core.files import atomic_path
+from tsrnet.core.jobs import FAILED, failed_jobs, failure, is_running, wait_for_jobs, when_interrupted
 
 _SEED = "seed"
 
@@ -37,7 +36,8 @@ class SweepReport(Callback):
     """Hydra calls it when a multirun of a command that writes metrics.json begins and has ended."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        running_sweeps.append(Path(config.hydra.sweep.dir))
+        folder = Path(config.hydra.sweep.dir)
+        when_interrupted.append(lambda: _report_interrupted(folder))
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         report_sweep(Path(config.hydra.sweep.dir))
@@ -51,12 +51,11 @@ def report_sweep(folder: Path) -> bool:
     console = Console(width=None if os.isatty(1) else 120)
     jobs = [path for path in sorted(folder.iterdir(), key=_number) if (path / ".hydra").is_dir()]
     for job in jobs:
-        if (job / FAILED).is_file():
-            if is_running(job / FAILED):
-                console.print(f"still running: {escape(str(job))}")
-                continue
+        if is_running(job):
+            console.print(f"still running: {escape(str(job))}")
+        elif said := failure(job):
             failed_jobs.append(job)
-            reason = (job / FAILED).read_text().strip().splitlines()[-1]  # of a stack trace what it says
+            reason = said.splitlines()[-1]  # of a stack trace its message
             console.print(f"failed: {escape(str(job))}: {escape(reason)} ({FAILED} there has all of it)")
     rows = _rows([job for job in jobs if (job / "metrics.json").is_file() and not (job / FAILED).is_file()])
     if not rows:
@@ -83,12 +82,12 @@ def report_sweep(folder: Path) -> bool:
     return True
 
 
-def wait_for_jobs(folder: Path) -> None:
-    """Return when no job of the multirun runs any more; those that have been started last show up late."""
-    time.sleep(5)
-    while running := sum(is_running(path) for path in folder.glob(f"*/{FAILED}")):
-        print(f"waiting for {running} jobs", end="\r", file=sys.stderr, flush=True)
-        time.sleep(1)
+def _report_interrupted(folder: Path) -> None:
+    """Wait for the jobs that still run, then report."""
+    wait_for_jobs(
+        folder, report=lambda n: print(f"waiting for {n} jobs", end="\r", file=sys.stderr, flush=True)
+    )
+    report_sweep(folder)
 
 
 def _number(path: Path) -> tuple[int, str]:

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from tsrnet.errors import UserError
-from tsrnet.files import check_id, make_folder, part_of
+from tsrnet.core.errors import UserError
+from tsrnet.core.files import check_id, make_folder, part_of
 from tsrnet.video.time_grid import FRAMES_PER_SNIPPET
 
 Pixels = npt.NDArray[np.uint8]

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tsrnet.video.optical_flow import TVL1, flow_fields
+from tsrnet.video.flow_settings import TVL1
+from tsrnet.video.optical_flow import flow_fields
 from tsrnet.video.reader import VideoFrames
 from tsrnet.video.time_grid import FRAMES_PER_SNIPPET, TimeGrid
 

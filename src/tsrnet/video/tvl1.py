@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import functools
 import logging
+import shutil
+import sys
 from collections.abc import Callable
 
 import cv2
@@ -18,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tsrnet.video.optical_flow import TVL1
+from tsrnet.video.flow_settings import TVL1
 
 _MIN_SIDE = 16
 _MIN_GRADIENT = 1.1920929e-07
@@ -49,6 +51,20 @@ def tvl1_flow(first: Tensor, second: Tensor, method: TVL1, *, compiled: bool = F
         if level:
             flow = _resize(flow, pyramid[level - 1].shape[-2:]) / method.scale_step
     return flow
+
+
+@functools.cache
+def can_compile(device: str = "cpu") -> bool:
+    """Whether torch.compile works here: for a CPU it needs a C++ compiler, else Triton. Tried once."""
+    if device == "cpu" and not any(shutil.which(name) for name in ("g++", "clang++", "c++")):
+        return False
+    pair = torch.zeros(2, 1, 32, 32, device=device)
+    try:
+        tvl1_flow(pair[0], pair[1], TVL1(scales=1, warps=1), compiled=True)
+    except Exception as error:  # whatever a broken compiler or its headers make of it
+        print(f"flow: torch.compile fails ({type(error).__name__}), uncompiled instead", file=sys.stderr)
+        return False
+    return True
 
 
 def _resize(images: Tensor, size: tuple[int, ...], scale: float | None = None) -> Tensor:

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tsrnet.errors import UserError
-from tsrnet.files import check_id
+from tsrnet.core.errors import UserError
+from tsrnet.core.files import check_id
 from tsrnet.video.reader import BACKENDS, UnreadableVideoError
 from tsrnet.video.snippets import count_snippets
 from tsrnet.video.time_grid import MIN_SNIPPETS

@@ -1,0 +1,145 @@
+"""How a command starts: Hydra's configuration, one clear line for a mistake, an exit code."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from tsrnet.core import jobs
+from tsrnet.core.errors import UserError
+
+_stopped_by: list[int] = []
+
+
+def conf_folder() -> Path:
+    """The configuration: `tsrnet/conf` of an installed wheel, `conf` of a checkout."""
+    package = Path(__file__).parents[1]
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parents[1] / "conf"
+
+
+def run_command(config_name: str, function: Callable[[DictConfig], object], *, folder: str = "") -> None:
+    """Run `function` with the composed configuration; exit 2 on a mistake, 128 + n on signal n.
+
+    `folder`: where the configuration begins, below `conf`. What `function` returns is what a sweeper
+    that searches maximises. A user who sets HYDRA_FULL_ERROR=1 gets the stack trace.
+    """
+    # Threads that wait must not spin: two jobs on the same cores slow each other down many times then.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported
+    trace = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing pages
+    for number in (signal.SIGINT, signal.SIGTERM):  # SIGTERM: a cluster takes the machine away
+        signal.signal(number, _stop)
+    if int(os.environ.get("RANK", "0")):  # torchrun: the first process has the run folder
+        sys.argv += ["hydra.run.dir=.", "hydra.output_subdir=null"]
+
+    @functools.wraps(function)
+    def job(config: DictConfig) -> object:
+        if HydraConfig.get().mode is RunMode.MULTIRUN:
+            return _one_of_many(function, config)
+        try:
+            return function(config)
+        except UserError as error:
+            if trace:
+                raise
+            # Here and not below: Hydra would put a line with all overrides before ours.
+            sys.exit(_say(str(error), error.exit_code))
+
+    root = str(conf_folder() / folder)
+    main = hydra.main(version_base="1.3", config_path=root, config_name=config_name)(job)
+    try:
+        main()
+        sys.stdout.flush()
+        sys.exit(1 if jobs.failed_jobs else 0)
+    except BrokenPipeError:  # `... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at exit
+        sys.exit(128 + signal.SIGPIPE)
+    except (HydraException, OmegaConfBaseException, OSError) as error:
+        if trace:
+            raise
+        sys.exit(_say(_one_line(error, root, config_name)))
+    except (KeyboardInterrupt, SystemExit):  # Lightning makes the second of the first
+        if not _stopped_by:
+            raise
+        print("\nstopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(128 + _stopped_by[0])
+    except Exception as error:
+        if trace or not jobs.when_interrupted:
+            raise
+        # A launcher lost a process, or a sweeper found no result: the others are still reported.
+        jobs.when_interrupted[-1]()
+        what = (str(error).strip().splitlines() or [""])[0]
+        sys.exit(
+            _say(f"the multirun ended early, the same command goes on: {type(error).__name__}: {what}", 1)
+        )
+
+
+def _stop(number: int, _: FrameType | None) -> None:
+    _stopped_by.append(number)
+    raise KeyboardInterrupt
+
+
+def _one_of_many(function: Callable[[DictConfig], object], config: DictConfig) -> object:
+    """A job of a multirun; a failure is printed and the other jobs go on."""
+    hydra_config = HydraConfig.get()
+    if hydra_config.launcher._target_.endswith("LocalLauncher"):  # submitit's begins all jobs at once
+        os.environ.setdefault("OMP_NUM_THREADS", str(hydra_config.launcher.cpus_per_task or 1))
+    folder = Path(hydra_config.runtime.output_dir)
+    result = jobs.run_job(lambda: function(config), folder)
+    if reason := jobs.failure(folder):
+        _say(reason)
+    return result
+
+
+def _say(mistake: str, exit_code: int = 2) -> int:
+    """Print the line of a user's mistake; return the exit code that goes with it."""
+    print(f"error: {mistake}", file=sys.stderr)
+    return exit_code
+
+
+def _one_line(error: Exception, root: str, config_name: str) -> str:
+    text = str(error)
+    if isinstance(error, OSError) and error.filename:
+        reason = f"{error.filename}: {error.strerror}"
+        return f"{reason}; give a folder that you may write to (hydra.run.dir, paths.data)"
+    if "override_grammar" in text:
+        said = text.split("See http")[0].strip()
+        return f"{said}; a value with one of = , ( ) [ ] {{ }} needs quotes of its own: \"key='value'\""
+    unknown = re.match(r"Could not (?:override|append|delete)[^']*'([^']+)'", text)
+    if unknown:
+        key = unknown.group(1)
+        near = difflib.get_close_matches(key, _keys(root, config_name), n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}" if near else "--cfg job lists the keys"
+        return f"{key}: is no key of the configuration; {hint}"
+    return " ".join(text.split("Config search path")[0].split())
+
+
+def _keys(root: str, config_name: str) -> list[str]:
+    """All keys of the default configuration, dotted."""
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(root, version_base="1.3"):
+        tree = OmegaConf.to_container(hydra.compose(config_name), resolve=False)
+    found: list[str] = []
+
+    def walk(node: object, prefix: str) -> None:
+        for key, value in node.items() if isinstance(node, dict) else ():
+            found.append(f"{prefix}{key}")
+            walk(value, f"{prefix}{key}.")
+
+    walk(tree, "")
+    return found

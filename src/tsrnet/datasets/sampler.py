@@ -1,0 +1,158 @@
+"""Which videos make a batch, and which trimmed clip goes with each (D11).
+
+Everything is a function of (seed, position in training), so a training that was cut off goes on
+with just the batches that were left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from tsrnet.core.errors import UserError
+from tsrnet.datasets.batch import Sample
+from tsrnet.datasets.records import LabelledVideo
+from tsrnet.datasets.snippet_sampler import SnippetSampler
+from tsrnet.features.store import Features, FeatureSource
+
+
+class FeatureDataset(Dataset[Sample]):
+    """Stored features of one stream with video-level labels; it never sees a segment.
+
+    With a sampler, `sample` gives pixels of some snippets in place of all features.
+    """
+
+    def __init__(
+        self,
+        videos: Sequence[LabelledVideo],
+        classes: Sequence[str],
+        store: FeatureSource,
+        stream: str,
+        sampler: SnippetSampler | None = None,
+    ) -> None:
+        self.videos = tuple(videos)
+        self.classes = tuple(classes)
+        self._store = store
+        self._stream = stream
+        self._sampler = sampler
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self._with_labels(index, torch.from_numpy(self._read(index)))
+
+    def sample(self, index: int, seed: tuple[int, ...]) -> Sample:
+        """A video as training takes it; `seed` decides what of it is sampled, and how it is augmented."""
+        if self._sampler is None:
+            return self[index]
+        length = len(self._read(index))
+        rng = np.random.default_rng(seed)
+        return self._with_labels(index, self._sampler.sample(self.videos[index].id, length, rng))
+
+    def _read(self, index: int) -> Features:
+        return self._store.read(self._stream, self.videos[index].id)
+
+    def _with_labels(self, index: int, features: Tensor) -> Sample:
+        video = self.videos[index]
+        labels = torch.zeros(len(self.classes))
+        labels[[self.classes.index(label) for label in video.labels]] = 1
+        return Sample(video.id, features, labels)
+
+    @property
+    def num_features(self) -> int:
+        return int(self._store.read(self._stream, self.videos[0].id).shape[1])
+
+
+@dataclass(frozen=True)
+class Draw:
+    """The `position`-th video drawn in a training."""
+
+    index: int
+    position: int
+
+
+class TrainingSampler(Sampler[list[Draw]]):
+    """`num_steps` batches from one shuffled pass over the videos after another.
+
+    Batches run on across passes, so each has `batch_size` videos. `start_step` leaves out the
+    batches that an earlier run has seen. Of `num_ranks` processes each takes its part of every batch.
+    """
+
+    def __init__(
+        self,
+        num_videos: int,
+        *,
+        batch_size: int,
+        num_steps: int,
+        seed: int,
+        start_step: int = 0,
+        rank: int = 0,
+        num_ranks: int = 1,
+    ) -> None:
+        if batch_size % num_ranks:
+            raise UserError(
+                f"optimizer.batch_size: got {batch_size} for {num_ranks} processes, need a multiple of them"
+            )
+        self._num_videos, self._batch_size, self._num_steps = num_videos, batch_size, num_steps
+        self._seed, self._start_step = seed, start_step
+        self._part = slice(rank, None, num_ranks)
+
+    def __len__(self) -> int:
+        return self._num_steps
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        order: npt.NDArray[np.int64] = np.empty(0, np.int64)
+        of_pass = -1
+        for step in range(self._start_step, self._num_steps):
+            batch = []
+            for position in range(step * self._batch_size, (step + 1) * self._batch_size):
+                number, place = divmod(position, self._num_videos)
+                if number != of_pass:
+                    order, of_pass = (
+                        np.random.default_rng((self._seed, number)).permutation(self._num_videos),
+                        number,
+                    )
+                batch.append(Draw(int(order[place]), position))
+            yield batch[self._part]
+
+
+class PairedVideos(Dataset[tuple[Sample, Sample | None]]):
+    """Untrimmed videos, each with a random trimmed clip of one of its classes, where there is one.
+
+    Args:
+        videos: the untrimmed videos.
+        trimmed: the clips to pair with; None for training without transfer.
+        class_map: class of `videos` -> class of `trimmed` that shows the same action.
+        seed: decides which clip.
+    """
+
+    def __init__(
+        self,
+        videos: FeatureDataset,
+        trimmed: FeatureDataset | None,
+        *,
+        class_map: Mapping[str, str],
+        seed: int,
+    ) -> None:
+        self._videos, self._trimmed, self._seed = videos, trimmed, seed
+        clips: dict[str, list[int]] = {}
+        for index, clip in enumerate(trimmed.videos if trimmed else ()):
+            for label in clip.labels:
+                clips.setdefault(label, []).append(index)
+        self._clips = {name: clips[other] for name, other in class_map.items() if other in clips}
+
+    def __getitem__(self, draw: Draw) -> tuple[Sample, Sample | None]:
+        labels = [name for name in self._videos.videos[draw.index].labels if name in self._clips]
+        clip = None
+        if self._trimmed is not None and labels:
+            rng = np.random.default_rng((self._seed, draw.position, 1))
+            index = int(rng.choice(self._clips[labels[rng.integers(len(labels))]]))
+            clip = self._trimmed.sample(index, (self._seed, draw.position, 2))
+        return self._videos.sample(draw.index, (self._seed, draw.position, 3)), clip

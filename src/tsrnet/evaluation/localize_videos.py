@@ -1,0 +1,161 @@
+"""From the activations of the streams to what is reported of each test video."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from tsrnet.core.errors import UserError
+from tsrnet.evaluation.predictions import ActivationBatch, ActivationStore
+from tsrnet.localization.scores import fuse_streams, localization_attention, smooth_scores, weighted_scores
+from tsrnet.localization.segments import Runs, localize, localized_classes
+from tsrnet.localization.settings import LocalizationSettings
+
+Floats = npt.NDArray[np.float32]
+_BATCH_ELEMENTS = 16_000_000
+"""Snippets x classes of a batch, padded: 64 MB."""
+
+
+@dataclass(frozen=True)
+class DetectedRuns:
+    """Detections on the snippet grid, (r,) each: class index, snippets [start, stop), score."""
+
+    label: npt.NDArray[np.int64]
+    start: npt.NDArray[np.int64]
+    stop: npt.NDArray[np.int64]
+    score: Floats
+
+
+@dataclass(frozen=True)
+class VideoResult:
+    """All that is reported of one video.
+
+    `probabilities`: stream or "fusion" -> (classes,), the fusion last. `attention`: stream -> (time,),
+    mean over hops of a_i of eq. (1). Of the `top` class: `activations`, stream -> (time,), and the
+    fused `score` (time,) of eq. (11).
+    """
+
+    id: str
+    probabilities: Mapping[str, Floats]
+    attention: Mapping[str, Floats]
+    top: int
+    activations: Mapping[str, Floats]
+    score: Floats
+    runs: DetectedRuns
+
+
+def fuse_probabilities(streams: Sequence[Tensor]) -> Tensor:
+    """Softmax over the sum of the streams' class probabilities (D8); one stream stays as it is."""
+    return torch.stack(list(streams)).sum(dim=0).softmax(dim=1) if len(streams) > 1 else streams[0]
+
+
+def localize_videos(
+    stores: Mapping[str, ActivationStore],
+    settings: LocalizationSettings,
+    *,
+    rate_hz: Callable[[str, int], float],
+) -> Iterator[VideoResult]:
+    """Results of the videos, one after the other.
+
+    Args:
+        stores: stream -> activations, of the same videos in the same order.
+        settings: constants of the localisation.
+        rate_hz: snippets a second of a video, by its id and number of snippets.
+    """
+    some = next(iter(stores.values()))
+    if any((store.ids, store.lengths) != (some.ids, some.lengths) for store in stores.values()):
+        raise UserError(
+            f"{' and '.join(stores)}: their test videos or lengths differ; extract the features of both anew"
+        )
+    width = len(next(some.batches([[0]])).probabilities[0]) if some.ids else 1
+    groups = _groups(some.lengths, _BATCH_ELEMENTS // width)
+    for batches in zip(*(store.batches(groups) for store in stores.values()), strict=True):
+        yield from _results(dict(zip(stores, batches, strict=True)), settings, rate_hz)
+
+
+def _groups(lengths: Sequence[int], size: int) -> list[list[int]]:
+    """Positions in order, together as long as number x longest stays below `size`."""
+    groups: list[list[int]] = [[]]
+    longest = 0
+    for position, length in enumerate(lengths):
+        longest = max(longest, length)
+        if groups[-1] and (len(groups[-1]) + 1) * longest > size:
+            groups.append([])
+            longest = length
+        groups[-1].append(position)
+    return [group for group in groups if group]
+
+
+def _results(
+    streams: Mapping[str, ActivationBatch],
+    settings: LocalizationSettings,
+    rate_hz: Callable[[str, int], float],
+) -> Iterator[VideoResult]:
+    each = list(streams.values())
+    batch = each[0]
+    probabilities = {name: one.probabilities for name, one in streams.items()}
+    mean = torch.stack(list(probabilities.values())).mean(dim=0)
+    if len(each) > 1:
+        probabilities["fusion"] = fuse_probabilities([one.probabilities for one in each])
+    top = list(probabilities.values())[-1].argmax(dim=1)
+    classes = localized_classes(mean, min_probability=settings.min_probability)
+    video, label = classes.nonzero(as_tuple=True)
+    lengths = batch.mask.sum(dim=1).tolist()
+    rates = torch.tensor([rate_hz(name, n) for name, n in zip(batch.ids, lengths, strict=True)])
+    attention = {
+        name: localization_attention(one.logits, one.weights, batch.mask, form=settings.attention)
+        for name, one in streams.items()
+    }
+    scores = _fused(streams, attention, video, label, settings, rates)
+    runs = localize(scores, batch.mask[video], settings, rate_hz=rates[video])
+    runs = replace(runs, score=runs.score * mean[video, label][runs.row] ** settings.class_power)
+    found = _by_video(runs, video, label, len(batch.ids))
+    rows = torch.arange(len(batch.ids))
+    top_scores = _fused(streams, attention, rows, top, settings, rates)
+    top_activations = {name: s.activations_of(rows, top) for name, s in streams.items()}
+    for row, video_id in enumerate(batch.ids):
+        length = lengths[row]
+        yield VideoResult(
+            id=video_id,
+            probabilities={name: value[row].numpy() for name, value in probabilities.items()},
+            attention={name: s.weights[row, :length].mean(dim=-1).numpy() for name, s in streams.items()},
+            top=int(top[row]),
+            activations={name: values[row, :length].numpy() for name, values in top_activations.items()},
+            score=top_scores[row, :length].numpy(),
+            runs=found[row],
+        )
+
+
+def _fused(
+    streams: Mapping[str, ActivationBatch],
+    attention: Mapping[str, Tensor],
+    video: Tensor,
+    label: Tensor,
+    settings: LocalizationSettings,
+    rates: Tensor,
+) -> Tensor:
+    """(rows, time) scores of eq. (11) of pairs of a video and a class; of one stream those of (10)."""
+    scores = {
+        name: weighted_scores(attention[name][video], one.activations_of(video, label))
+        for name, one in streams.items()
+    }
+    one = next(iter(scores.values()))
+    both = {"rgb", "flow"} <= scores.keys()
+    fused = fuse_streams(scores["rgb"], scores["flow"], theta=settings.theta) if both else one
+    if not settings.smoothing_s:
+        return fused
+    mask = next(iter(streams.values())).mask[video]
+    return smooth_scores(fused, mask, width=settings.smoothing_s * rates[video])
+
+
+def _by_video(runs: Runs, video: Tensor, label: Tensor, num_videos: int) -> list[DetectedRuns]:
+    """Rows are in order of their videos, so runs are too."""
+    ends = torch.bincount(video[runs.row], minlength=num_videos).cumsum(0).tolist()
+    columns = [column.numpy() for column in (label[runs.row], runs.start, runs.stop, runs.score)]
+    split = [np.split(column, ends[:-1]) for column in columns]
+    return [DetectedRuns(*some) for some in zip(*split, strict=True)]

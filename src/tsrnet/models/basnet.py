@@ -1,0 +1,130 @@
+"""BaS-Net: Lee, Uh, Byun, "Background Suppression TSRNet for Weakly-supervised Temporal Action
+Localization", AAAI 2020.
+
+    W = sigmoid(two temporal convolutions of X)      filtering module            BaSNet.filter
+    A = convolutions of X, C actions and background  base branch                 BaSNet.classify
+    A' = the same convolutions of W ⊗ X              suppression branch          BaSNet.classify
+    a^c = mean of the k highest A^c, k = n / 8       top-k mean, either branch   snippets.top_k_mean
+    L_base, target 1 for background; L_supp, 0       cross-entropy of softmax    BaSNet.loss_terms
+    L_norm = ||W||_1                                 sum over a video            BaSNet.loss_terms
+    L = α L_base + β L_supp + γ L_norm               objective                   BaSNet.loss_terms
+
+The cross-entropy takes labels, background included, normalised to sum 1. Inference is the suppression
+branch: softmax of a' without its background column, and A' of the actions. Deviations: the paper samples
+a fixed number of snippets, here all take part; it thresholds A' scaled within a video, our localiser the
+sigmoid of A', times W or, by default, what is in W's sigmoid standardised over the video. Channels and
+kernels are those of the authors' release; the defaults of dropout, α, β and γ are not checked against the
+paper.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tsrnet.losses.attention import l1
+from tsrnet.losses.classification import softmax_cross_entropy
+from tsrnet.models.snippets import TemporalConvolution, padded, top_k_mean
+from tsrnet.models.video_model import SnippetPredictions, VideoModel
+
+
+@dataclass(frozen=True)
+class BaSNetSettings:
+    """Sizes and loss weights.
+
+    `filter_size`, `hidden_size`: channels; `filter_kernel`, `kernel`: snippets that a convolution sees,
+    odd. `pool_divisor`: k is n / this, rounded up. `alpha`, `beta`, `gamma`: of L_base, L_supp, L_norm.
+    """
+
+    filter_size: int = 512
+    filter_kernel: int = 1
+    hidden_size: int = 2048
+    kernel: int = 3
+    dropout: float = 0.7
+    pool_divisor: int = 8
+    alpha: float = 1.0
+    beta: float = 1.0
+    gamma: float = 1e-4
+
+    def __post_init__(self) -> None:
+        for key in ("filter_size", "hidden_size", "pool_divisor"):
+            if getattr(self, key) < 1:
+                raise ValueError(f"model.{key}: got {getattr(self, key)}, need at least 1")
+        for key in ("filter_kernel", "kernel"):
+            if getattr(self, key) < 1 or getattr(self, key) % 2 == 0:
+                raise ValueError(f"model.{key}: got {getattr(self, key)}, need an odd number above 0")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"model.dropout: got {self.dropout}, need a number in [0, 1)")
+        for key in ("alpha", "beta", "gamma"):
+            if not 0 <= getattr(self, key) < float("inf"):
+                raise ValueError(f"model.{key}: got {getattr(self, key)}, need a number >= 0")
+
+
+@dataclass(frozen=True)
+class BaSNetOutput:
+    """`base` and `suppression` (batch, classes + 1) are a and a', background last; `weights`
+    (batch, time, 1) is W, 0 where masked.
+    """
+
+    base: Tensor
+    suppression: Tensor
+    weights: Tensor
+
+
+class BaSNet(VideoModel):
+    """One classifier of actions and background, on all features and on those that the filter lets pass."""
+
+    def __init__(self, settings: BaSNetSettings, *, num_features: int, num_classes: int) -> None:
+        super().__init__()
+        self.settings = settings
+        size, kernel = settings.hidden_size, settings.kernel
+        self.filter1 = TemporalConvolution(num_features, settings.filter_size, kernel=settings.filter_kernel)
+        self.filter2 = TemporalConvolution(settings.filter_size, 1, kernel=settings.filter_kernel)
+        self.conv1 = TemporalConvolution(num_features, size, kernel=kernel)
+        self.conv2 = TemporalConvolution(size, size, kernel=kernel)
+        self.classifier = nn.Sequential(nn.Dropout(settings.dropout), nn.Linear(size, num_classes + 1))
+
+    def filter(self, rows: Tensor, mask: Tensor) -> Tensor:
+        """W before its sigmoid, (n, 1), of the real snippets of a batch (n, d)."""
+        logits: Tensor = self.filter2(F.leaky_relu(self.filter1(rows, mask)), mask)
+        return logits
+
+    def classify(self, rows: Tensor, mask: Tensor) -> Tensor:
+        """(n, d) real snippets of a batch -> (batch, time, classes + 1), 0 where masked; background last."""
+        hidden = F.leaky_relu(self.conv2(F.leaky_relu(self.conv1(rows, mask)), mask))
+        return padded(self.classifier(hidden), mask)
+
+    def forward(self, features: Tensor, mask: Tensor) -> BaSNetOutput:
+        """features (batch, time, d), mask (batch, time) -> BaSNetOutput."""
+        rows = features[mask]
+        weights = self.filter(rows, mask).sigmoid()
+        branches = (self.classify(inputs, mask) for inputs in (rows, weights * rows))
+        base, suppression = (top_k_mean(s, mask, divisor=self.settings.pool_divisor) for s in branches)
+        return BaSNetOutput(base, suppression, padded(weights, mask))
+
+    def predict(self, features: Tensor, mask: Tensor) -> SnippetPredictions:
+        """The suppression branch; features (batch, time, d), mask (batch, time)."""
+        rows = features[mask]
+        logits = self.filter(rows, mask)
+        weights = logits.sigmoid()
+        scores = self.classify(weights * rows, mask)
+        video = top_k_mean(scores, mask, divisor=self.settings.pool_divisor)
+        return SnippetPredictions(
+            video.softmax(dim=1)[:, :-1], padded(logits, mask), padded(weights, mask), scores[..., :-1]
+        )
+
+    @property
+    def class_rows(self) -> tuple[str, ...]:
+        return ("classifier.1.weight", "classifier.1.bias")
+
+    def loss_terms(self, output: BaSNetOutput, mask: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """The terms "base", "suppression", "norm" and "total"; labels (batch, classes)."""
+        with_background, without = F.pad(labels, (0, 1), value=1.0), F.pad(labels, (0, 1), value=0.0)
+        base = softmax_cross_entropy(output.base, with_background)
+        suppression = softmax_cross_entropy(output.suppression, without)
+        norm = l1(output.weights, mask)
+        s = self.settings
+        total = s.alpha * base + s.beta * suppression + s.gamma * norm
+        return {"base": base, "suppression": suppression, "norm": norm, "total": total}

@@ -1,0 +1,64 @@
+"""The networks that a run can train, by the name that the configuration has for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from tsrnet.core.errors import UserError
+from tsrnet.core.settings import settings_of
+from tsrnet.models.basnet import BaSNet, BaSNetSettings
+from tsrnet.models.stpn import STPN, STPNSettings
+from tsrnet.models.tsrnet import TSRNet, TSRNetSettings
+from tsrnet.models.tsrnet_plus import TSRNetPlus, TSRNetPlusSettings
+from tsrnet.models.untrimmednet import UntrimmedNet, UntrimmedNetSettings
+from tsrnet.models.video_model import VideoModel
+from tsrnet.models.wtalc import WTALC, WTALCSettings
+
+ModelSettings: TypeAlias = (
+    TSRNetSettings | TSRNetPlusSettings | STPNSettings | UntrimmedNetSettings | WTALCSettings | BaSNetSettings
+)
+
+
+@dataclass(frozen=True)
+class _Model:
+    settings: type[Any]
+    network: Callable[..., VideoModel]
+
+
+TSRNET = "tsrnet"
+MODELS: Mapping[str, _Model] = {
+    TSRNET: _Model(TSRNetSettings, TSRNet),  # Two-Stream and SRNet, too
+    "tsrnet_plus": _Model(TSRNetPlusSettings, TSRNetPlus),
+    "stpn": _Model(STPNSettings, STPN),
+    "untrimmednet": _Model(UntrimmedNetSettings, UntrimmedNet),
+    "wtalc": _Model(WTALCSettings, WTALC),
+    "basnet": _Model(BaSNetSettings, BaSNet),
+}
+
+
+def model_settings(node: Mapping[str, Any]) -> ModelSettings:
+    """The settings of the model that `name` chooses; a run from before there were others is TSRNet's."""
+    name = node.get("name", TSRNET)
+    if name not in MODELS:
+        raise UserError(f"model.name: got {name}, need one of {', '.join(MODELS)}")
+    settings: ModelSettings = settings_of(MODELS[name].settings, node, where="model")
+    return settings
+
+
+def model_name(settings: ModelSettings) -> str:
+    return next(name for name, model in MODELS.items() if isinstance(settings, model.settings))
+
+
+def tsrnet_part(settings: ModelSettings) -> TSRNetSettings | None:
+    """What of a model has L_SA, L_KT and a teacher of its kind; None of a rival."""
+    if isinstance(settings, TSRNetPlusSettings):
+        return settings.tsrnet
+    return settings if isinstance(settings, TSRNetSettings) else None
+
+
+def build_network(settings: ModelSettings, *, num_features: int, num_classes: int) -> VideoModel:
+    """A fresh network."""
+    model = MODELS[model_name(settings)]
+    return model.network(settings, num_features=num_features, num_classes=num_classes)

@@ -1,0 +1,98 @@
+"""STPN: Nguyen, Liu, Prasad, Han, "Weakly Supervised Action Localization by Sparse Temporal Pooling
+TSRNet", CVPR 2018.
+
+    λ_t = sigmoid(FC(ReLU(FC(x_t))))           attention module           STPN.attention
+    a_t^c = w_c · x_t                          T-CAM                      STPN.forward
+    s^c = w_c · Σ λ_t x_t = Σ λ_t a_t^c        weighted temporal pooling  STPN.forward
+    p^c = sigmoid(s^c)                         video class probability    STPN.view
+    ψ_t^c = λ_t sigmoid(a_t^c)                 weighted T-CAM             localisation, attention=raw
+    L = L_class + β ||λ||_1                    objective                  STPN.loss_terms
+
+L_class is the multi-label cross-entropy: binary, summed over classes. ||λ||_1 is the sum over the
+snippets of a video, as written. Deviations: the paper trains on a fixed number of sampled segments,
+here every snippet takes part, so the sum of the pooling is divided by the number of snippets
+(`pooling=mean`; `sum` is the formula as written); the streams are fused by eq. (11) of TSRNet. The default
+of β is a common choice, not checked against the paper.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from tsrnet.losses.attention import l1
+from tsrnet.losses.classification import binary_cross_entropy
+from tsrnet.models.attention import attend
+from tsrnet.models.snippets import per_snippet
+from tsrnet.models.video_model import SnippetPredictions, VideoModel
+
+
+@dataclass(frozen=True)
+class STPNSettings:
+    """Sizes and loss weights.
+
+    `attention_size`: outputs of the attention module's first layer. `pooling`: "mean" or "sum" of the
+    weighted snippets. `beta`: of ||λ||_1.
+    """
+
+    attention_size: int = 256
+    pooling: str = "mean"
+    beta: float = 1e-4
+
+    def __post_init__(self) -> None:
+        if self.attention_size < 1:
+            raise ValueError(f"model.attention_size: got {self.attention_size}, need at least 1")
+        if self.pooling not in ("mean", "sum"):
+            raise ValueError(f"model.pooling: got {self.pooling}, need mean or sum")
+        if not 0 <= self.beta < float("inf"):
+            raise ValueError(f"model.beta: got {self.beta}, need a number >= 0")
+
+
+@dataclass(frozen=True)
+class STPNOutput:
+    """All that a view needs, too: `attention_logits` and `attention` (batch, time, 1) and `activations`
+    (batch, time, classes), the T-CAM, all 0 where masked; `logits` (batch, classes).
+    """
+
+    attention_logits: Tensor
+    attention: Tensor
+    activations: Tensor
+    logits: Tensor
+
+
+class STPN(VideoModel):
+    """Sigmoid attention, weighted temporal pooling, one linear classifier."""
+
+    def __init__(self, settings: STPNSettings, *, num_features: int, num_classes: int) -> None:
+        super().__init__()
+        self.settings = settings
+        self.attention = nn.Sequential(
+            nn.Linear(num_features, settings.attention_size), nn.ReLU(), nn.Linear(settings.attention_size, 1)
+        )
+        # No bias: the video's score is then the sum of the weighted T-CAM.
+        self.classifier = nn.Linear(num_features, num_classes, bias=False)
+
+    def forward(self, features: Tensor, mask: Tensor) -> STPNOutput:
+        """features (batch, time, d), mask (batch, time) -> STPNOutput."""
+        attention_logits = per_snippet(self.attention, features, mask)
+        attention = attention_logits.sigmoid() * mask.unsqueeze(-1)
+        activations = per_snippet(self.classifier, features, mask)
+        logits = attend(activations, attention).squeeze(1)  # (batch, classes)
+        if self.settings.pooling == "mean":
+            logits = logits / mask.sum(dim=1, keepdim=True)
+        return STPNOutput(attention_logits, attention, activations, logits)
+
+    def predict(self, features: Tensor, mask: Tensor) -> SnippetPredictions:
+        """As `forward`, with the sigmoid of the video's logits."""
+        output: STPNOutput = self(features, mask)
+        return SnippetPredictions(
+            output.logits.sigmoid(), output.attention_logits, output.attention, output.activations
+        )
+
+    def loss_terms(self, output: STPNOutput, mask: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """The terms "class", "sparsity" and "total"; labels (batch, classes), 1 for each class of a video."""
+        class_loss = binary_cross_entropy(output.logits, labels)
+        sparsity = l1(output.attention, mask)
+        total = class_loss + self.settings.beta * sparsity
+        return {"class": class_loss, "sparsity": sparsity, "total": total}

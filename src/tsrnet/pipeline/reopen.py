@@ -1,0 +1,164 @@
+"""Runs that are finished: their configuration, networks and what these say of the test videos."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import gc
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from yaml import YAMLError
+
+from tsrnet.core.errors import UserError
+from tsrnet.evaluation.predictions import ActivationStore
+from tsrnet.models.registry import model_name
+from tsrnet.pipeline.config import Plan
+from tsrnet.pipeline.data import Data, prepare_data
+from tsrnet.pipeline.sources import DrawnSettings, FilesSettings
+from tsrnet.pipeline.train_stages import Trained, build, datamodule, test_activations, train_network
+
+_MAY_CHANGE = ("localization", "report", "paths.", "dataset.protocol")
+"""Keys that `tsrnet.evaluate run=` takes: the others belong to the run."""
+
+
+@dataclass(frozen=True)
+class Tested:
+    """The data of a run, stream -> what its network says of the test videos, what made them."""
+
+    data: Data
+    stores: Mapping[str, ActivationStore]
+    stages: tuple[str, ...]
+
+
+def finished_runs(config: DictConfig, overrides: Sequence[str]) -> tuple[DictConfig, Tested]:
+    """The configuration of `config.run`, changed by `overrides`, and what its networks say.
+
+    In one process the same run is read once, whatever of the localisation changes.
+    """
+    if config.run is None:
+        raise UserError("run: got nothing, need the folder of a run, or of two as [A,B]")
+    folders = list(config.run) if isinstance(config.run, ListConfig) else [config.run]
+    runs = [_changed(_config_of(Path(str(folder))), config, overrides) for folder in folders]
+    checkpoint = None if config.checkpoint is None else str(config.checkpoint)
+    tested = _tested(tuple(map(_without_localization, runs)), checkpoint)
+    merged = runs[0].copy()
+    merged.stream.names = list(tested.stores)
+    return merged, tested
+
+
+def _config_of(folder: Path) -> DictConfig:
+    """config.yaml of a run folder, as data: nothing that it names is called."""
+    path = folder / "config.yaml"
+    try:
+        config = OmegaConf.load(path)
+    except FileNotFoundError as error:
+        raise UserError(f"run: got {folder}, there is no config.yaml; need the folder of a run") from error
+    except (YAMLError, OSError, ValueError) as error:
+        raise UserError(f"{path}: is no configuration of a run ({error})") from error
+    if not isinstance(config, DictConfig) or "stream" not in config:
+        raise UserError(f"{path}: is no configuration of tsrnet.train")
+    return config
+
+
+def _changed(base: DictConfig, config: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    base.report.timelines = config.report.timelines
+    for override in overrides:
+        key = override.split("=")[0].lstrip("+~")
+        if key in ("run", "checkpoint"):
+            continue
+        if not key.startswith(_MAY_CHANGE):
+            raise UserError(
+                f"{key}: belongs to the run and cannot change; tsrnet.evaluate run=... takes"
+                " localization, dataset.protocol, paths and report; give the rest to tsrnet.train"
+            )
+        if key == "localization":  # a preset; the form of the attention belongs to the dataset
+            base.localization.update({k: v for k, v in config.localization.items() if k != "attention"})
+        else:
+            OmegaConf.update(base, key, OmegaConf.select(config, key))
+    return base
+
+
+def _without_localization(config: DictConfig) -> str:
+    """What the networks depend on, and no more, as text: the key of the memory below."""
+    kept = [str(key) for key in config if key not in ("localization", "report")]
+    return OmegaConf.to_yaml(OmegaConf.masked_copy(config, kept), resolve=True)
+
+
+@functools.lru_cache(maxsize=1)
+def _tested(texts: tuple[str, ...], checkpoint: str | None) -> Tested:
+    plans = []
+    for text in texts:
+        config = DictConfig(OmegaConf.create(text))
+        config.update({"localization": {}, "report": {"timelines": 0}})
+        plans.append(replace(Plan.from_config(config), trains=False))
+    owner = {stream: plan for plan in plans for stream in plan.streams}
+    if sum(len(plan.streams) for plan in plans) > len(owner):
+        raise UserError(
+            "run: got two runs with the same stream; need one of stream=rgb and one of stream=flow"
+        )
+    first = plans[0]
+    for plan in plans[1:]:
+        if (_untrimmed(plan), plan.protocol) != (_untrimmed(first), first.protocol):
+            raise UserError("run: got runs of different datasets or protocols, need the same of both")
+    streams = tuple(sorted(owner, reverse=True))  # rgb, flow
+    with_trimmed = next((plan.dataset for plan in plans if plan.transfer.active), first.dataset)
+    together = replace(first, dataset=with_trimmed).with_streams(streams)
+    data = prepare_data(together)
+    if checkpoint is None:
+        trained = {stream: train_network(owner[stream], data, stream) for stream in streams}
+    elif len(streams) == 1:
+        trained = {streams[0]: load_network(first, data, streams[0], Path(checkpoint))}
+    else:
+        raise UserError("checkpoint: holds one stream, this run has two; need a run of stream=rgb or flow")
+    stages = tuple(stage for result in trained.values() for stage in result.stages)
+    tested = Tested(data, test_activations(together, data, trained), stages)
+    gc.freeze()  # all this stays: collections between the values of a sweep need not look at it again
+    atexit.register(gc.unfreeze)  # or libraries complain at the end of what was not given back
+    return tested
+
+
+def _untrimmed(plan: Plan) -> DrawnSettings | FilesSettings:
+    """The dataset without its companion, which a run without transfer lacks."""
+    dataset = plan.dataset
+    return replace(dataset, trimmed=None) if isinstance(dataset, FilesSettings) else dataset
+
+
+def load_network(plan: Plan, data: Data, stream: str, path: Path) -> Trained:
+    """The network of a file: weights.pt of a stage, or a checkpoint of its training."""
+    training_set = datamodule(plan, data.untrimmed, data.store, stream, 1).training_set
+    _check_origin(path, stream, training_set.classes)
+    network = build(plan, training_set, stream)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = state.get("state_dict", state)
+        own = {key.removeprefix("network."): value for key, value in state.items() if "teacher." not in key}
+        network.load_state_dict(own)
+    except (OSError, RuntimeError, UnpicklingError, AttributeError, KeyError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"checkpoint: {path}: holds no weights of this network ({training_set.num_features} features,"
+            f" {len(training_set.classes)} classes, model={model_name(plan.network)}): {reason}"
+        ) from error
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Trained(network.eval(), (f"sha256 {digest}",), training_set.classes, training_set.num_features)
+
+
+def _check_origin(path: Path, stream: str, classes: tuple[str, ...]) -> None:
+    """UserError where the stage that a file lies in says another stream or other classes than the run's."""
+    try:
+        said = json.loads((path.parent / "identity.json").read_text())
+    except (OSError, ValueError):  # a file alone says nothing of itself but its sizes
+        return
+    if said.get("stream", stream) != stream:
+        raise UserError(f"checkpoint: {path}: is of stream={said['stream']}, the run's is {stream}")
+    known = said.get("classes") or classes
+    if list(known) != list(classes):
+        differing = sorted(set(known) ^ set(classes)) or ["their order"]
+        raise UserError(f"checkpoint: {path}: has other classes than the run ({', '.join(differing[:5])})")

@@ -1,0 +1,135 @@
+"""The datasets by name: what the configuration says of each, and how its annotations are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tsrnet.core.errors import UserError
+from tsrnet.datasets.activitynet import read_activitynet
+from tsrnet.datasets.overlap import read_overlap, shipped_overlap
+from tsrnet.datasets.records import VideoDataset
+from tsrnet.datasets.thumos14 import read_thumos14
+from tsrnet.datasets.ucf101 import read_ucf101
+from tsrnet.synthetic.demo import DemoSettings, draw_dataset
+from tsrnet.synthetic.drawn_annotations import drawn_collection, published_statistics
+
+PLACES = {
+    "activitynet": "http://activity-net.org/download.html",
+    "thumos14": "https://www.crcv.ucf.edu/THUMOS14/download.html",
+    "ucf101": "https://www.crcv.ucf.edu/data/UCF101.php",
+}
+
+
+def what_to_get(name: str) -> str:
+    """Where a dataset comes from and where it goes."""
+    group = "trimmed" if name == "ucf101" else "dataset"
+    videos = "<class>/<clip>.avi" if name == "ucf101" else "<id>.mp4"
+    return (
+        f"Get annotations and videos from {PLACES.get(name, 'its makers')}; put them under"
+        f" <paths.data>/{name}/annotations and <paths.data>/{name}/videos/{videos}, or say where they are"
+        f" with {group}.annotations and {group}.videos."
+    )
+
+
+@dataclass(frozen=True)
+class Companions:
+    """An untrimmed dataset, its trimmed companion, if any, and the classes that show the same action.
+
+    `class_map`: class of `untrimmed` -> class of `trimmed`.
+    """
+
+    untrimmed: VideoDataset
+    trimmed: VideoDataset | None
+    class_map: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class TrimmedSettings:
+    """Where UCF101 lies and which of its three splits is used."""
+
+    annotations: str
+    videos: str
+    split: int = 1
+
+
+@dataclass(frozen=True)
+class FilesSettings:
+    """A dataset that the user has: annotations and videos on disk.
+
+    `trimmed` is None where nothing is transferred. `overlap`: a list that comes with the package
+    ("activitynet", "thumos14") or a CSV file; "" for UCF101, which is trimmed itself.
+    """
+
+    name: str
+    annotations: str
+    videos: str
+    trimmed: TrimmedSettings | None
+    overlap: str = ""
+    test_list: str | int = "210"
+    weak_labels: str = "temporal"
+
+    def datasets(self) -> tuple[VideoDataset, ...]:
+        """Every dataset that the settings name, for `check`."""
+        found = self.read()
+        return (found.untrimmed, found.trimmed) if found.trimmed else (found.untrimmed,)
+
+    def read(self, *, rehearsal_seed: int | None = None) -> Companions:
+        """The records; UserError names the file that is missing or wrong.
+
+        With `rehearsal_seed`, annotations that are not there are drawn from published statistics.
+        """
+        main = READERS[self.name]
+        untrimmed = self._read_or_draw(self.name, self.annotations, lambda: main(self), rehearsal_seed)
+        if self.trimmed is None or not self.overlap:
+            return Companions(untrimmed, None, {})
+        annotations = self.trimmed.annotations
+        clips = self._read_or_draw("ucf101", annotations, lambda: _clips(self), rehearsal_seed)
+        path = shipped_overlap(self.overlap) or Path(self.overlap)
+        class_map = read_overlap(path, classes=untrimmed.classes, trimmed_classes=clips.classes)
+        return Companions(untrimmed, clips.of_classes(sorted(set(class_map.values()))), class_map)
+
+    def _read_or_draw(
+        self, name: str, annotations: str, read: Callable[[], VideoDataset], seed: int | None
+    ) -> VideoDataset:
+        if Path(annotations).exists():
+            return read()
+        if seed is not None:
+            return drawn_collection(name, seed=seed, statistics=published_statistics(name))
+        rehearsal = self.name if self.overlap else "thumos14"
+        without = " Or leave transfer out: transfer=none." * (name == "ucf101" and bool(self.overlap))
+        raise UserError(
+            f"{annotations}: there are no annotations of {name}. {what_to_get(name)}{without}"
+            f" To rehearse without: python -m tsrnet.train dataset={rehearsal} features=simulated"
+        )
+
+
+@dataclass(frozen=True)
+class DrawnSettings(DemoSettings):
+    """The demo: drawn where it is missing, its trimmed clips show the same classes."""
+
+    def datasets(self) -> tuple[VideoDataset, ...]:
+        """The videos and their trimmed companion."""
+        return draw_dataset(self, workers=0)
+
+    def read(self, *, rehearsal_seed: int | None = None) -> Companions:
+        """The records of the demo, its videos drawn where they are missing."""
+        untrimmed, trimmed = draw_dataset(self, workers=0)
+        return Companions(untrimmed, trimmed, {name: name for name in untrimmed.classes})
+
+
+def _clips(settings: FilesSettings) -> VideoDataset:
+    """UCF101: the trimmed companion, or the dataset itself."""
+    assert settings.trimmed
+    trimmed = settings.trimmed
+    return read_ucf101(Path(trimmed.annotations), Path(trimmed.videos), split=trimmed.split)
+
+
+READERS: Mapping[str, Callable[[FilesSettings], VideoDataset]] = {
+    "activitynet": lambda s: read_activitynet(Path(s.annotations), Path(s.videos)),
+    "thumos14": lambda s: read_thumos14(
+        Path(s.annotations), Path(s.videos), test_list=str(s.test_list), weak_labels=s.weak_labels
+    ),
+    "ucf101": lambda s: _clips(s),
+}

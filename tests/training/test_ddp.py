@@ -1,0 +1,128 @@
+"""Two processes on the CPU give what one gives: gradients of a batch, and whole runs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from tsrnet.core.errors import UserError
+from tsrnet.datasets.batch import Sample, TrainingBatch
+from tsrnet.datasets.sampler import TrainingSampler
+from tsrnet.losses.objective import LossSettings, TransferSettings
+from tsrnet.models.tsrnet import TSRNet, TSRNetSettings
+from tsrnet.training.module import OptimizerSettings, TSRNetModule
+
+Train = Callable[..., subprocess.CompletedProcess[str]]
+SETTINGS = TSRNetSettings(attention_size=8, hidden_size=6, dropout=0.0)
+
+
+def samples() -> list[tuple[Sample, Sample | None]]:
+    """Eight videos; five have a clip, four of them in the first process's half."""
+    generator = torch.Generator().manual_seed(0)
+    rows = []
+    for i in range(8):
+        label = torch.eye(3, dtype=torch.float64)[i % 3]
+        video = Sample(f"v{i}", torch.randn(3 + i, 5, generator=generator, dtype=torch.float64), label)
+        clip = Sample(f"c{i}", torch.randn(4, 5, generator=generator, dtype=torch.float64), label)
+        rows.append((video, clip if i in (0, 2, 4, 5, 6) else None))
+    return rows
+
+
+def gradients(rows: list[tuple[Sample, Sample | None]]) -> list[torch.Tensor]:
+    networks = []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        networks.append(TSRNet(SETTINGS, num_features=5, num_classes=3).double())
+    module = TSRNetModule(
+        networks[0],
+        losses=LossSettings(3.0, 0.1),
+        transfer=TransferSettings(1.0, 1.0),
+        optimizer=OptimizerSettings("adamw", 1e-3),
+        teacher=networks[1],
+    )
+    module.log_dict = module.log = lambda *_, **__: None  # type: ignore[method-assign]
+    batch = TrainingBatch.collate(rows)
+    doubled = TrainingBatch(
+        *(
+            type(v)(v.ids, v.features.double(), v.mask, v.labels.double()) if v else None
+            for v in (batch.videos, batch.trimmed)
+        ),
+        batch.paired,
+    )
+    module.training_step(doubled, 0).backward()
+    return [parameter.grad for parameter in module.network.parameters() if parameter.grad is not None]
+
+
+def process(rank: int, folder: str) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    found = gradients(samples()[rank::2])
+    for gradient in found:
+        dist.all_reduce(gradient)
+        gradient /= 2  # as DDP does
+    if rank == 0:
+        torch.save(found, f"{folder}/gradients.pt")
+    dist.destroy_process_group()
+
+
+def test_a_global_batch_gives_the_same_gradient_on_two_processes(tmp_path: Path) -> None:
+    """L_KT sees the pairs of both, though the first has four of them and the second one."""
+    mp.spawn(process, args=(str(tmp_path),), nprocs=2)
+    found = torch.load(tmp_path / "gradients.pt", weights_only=True)
+    expected = gradients(samples())
+    assert len(found) == len(expected) > 4
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-9)
+
+
+def test_processes_share_every_batch() -> None:
+    options = {"batch_size": 6, "num_steps": 5, "seed": 3}
+    whole = list(TrainingSampler(10, **options))
+    parts = [list(TrainingSampler(10, **options, rank=rank, num_ranks=2)) for rank in range(2)]
+    for batch, one, other in zip(whole, *parts, strict=True):
+        assert len(one) == len(other) == 3
+        assert sorted(draw.position for draw in (*one, *other)) == [draw.position for draw in batch]
+    with pytest.raises(UserError, match="got 6 for 4 processes"):
+        TrainingSampler(10, **options, num_ranks=4)
+
+
+def test_a_run_on_two_processes_gives_the_figures_of_one(train: Train, tmp_path: Path) -> None:
+    common = ("stream=rgb", "model.dropout=0", f"paths.data={tmp_path}/data", "trainer.accelerator=cpu")
+    one = train(*common, f"hydra.run.dir={tmp_path}/one", f"paths.stages={tmp_path}/stages1")
+    assert one.returncode == 0, one.stderr
+    two = train(
+        *common,
+        "trainer=ddp",
+        "trainer.accelerator=cpu",
+        "trainer.devices=2",
+        f"hydra.run.dir={tmp_path}/two",
+        f"paths.stages={tmp_path}/stages2",
+    )
+    assert two.returncode == 0, two.stderr
+    metrics = [json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("one", "two")]
+    assert metrics[0]["stages"] == metrics[1]["stages"]
+    for part in ("recognition", "detection", "attention"):
+        flat = [np.array(list(numbers(some[part]))) for some in metrics]
+        np.testing.assert_allclose(*flat, atol=1e-5)
+    assert two.stdout.count("run folder:") == 1
+
+
+def numbers(tree: object) -> list[float]:
+    if isinstance(tree, dict):
+        return [value for node in tree.values() for value in numbers(node)]
+    return [float(tree)]  # type: ignore[arg-type]
+
+
+def test_a_multirun_of_several_processes_is_refused_at_once(train: Train, tmp_path: Path) -> None:
+    result = train(
+        *("trainer=ddp", "trainer.devices=2", f"hydra.sweep.dir={tmp_path}", "seed=0,1", "-m"), timeout=60
+    )
+    assert result.returncode == 1
+    assert result.stderr.count("got a multirun with several processes") == 2
