@@ -89,7 +89,7 @@ def test_odd_predictions_are_counted(truth: Path) -> None:
     assert {reason.split(":")[0]: count for reason, count in figures["warnings"].items()} == {
         "videos are called v_<id>": 1,
         "segments that begin before 0 s": 1,
-        "predictions for videos that the ground truth lacks": 1,
+        "predictions for videos of the subset 'training', scored is 'validation'": 1,
     }
     assert figures["AP"]["Jump"]["0.50"] == 1.0
     assert figures["AP"]["Run"]["0.50"] == pytest.approx(2 / 3)  # behind the false one in d

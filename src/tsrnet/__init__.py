@@ -1,35 +1,42 @@
 """TSRNet: action recognition and localisation in untrimmed videos from video-level labels.
 
 from tsrnet import load
-network = load("runs/RUN")
-found = network.detect("clip.mp4")
+detector = load("runs/RUN")
+found = detector.detect("clip.mp4")
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tsrnet.datasets.datamodule import ActivityNetDataModule as ActivityNetDataModule
+    from tsrnet.datasets.datamodule import THUMOS14DataModule as THUMOS14DataModule
+    from tsrnet.datasets.datamodule import UCF101DataModule as UCF101DataModule
+    from tsrnet.datasets.datamodule import VideoDataModule as VideoDataModule
     from tsrnet.inference.detections import VideoDetections as VideoDetections
     from tsrnet.inference.model import Detector as Detector
     from tsrnet.inference.model import load as load
     from tsrnet.reporting.timeline import Detection as Detection
+    from tsrnet.training.module import TSRNetModule as TSRNetModule
 
-__all__ = ["Detection", "Detector", "VideoDetections", "load"]
+_HOME = {
+    "ActivityNetDataModule": "datasets.datamodule",
+    "THUMOS14DataModule": "datasets.datamodule",
+    "UCF101DataModule": "datasets.datamodule",
+    "VideoDataModule": "datasets.datamodule",
+    "VideoDetections": "inference.detections",
+    "Detector": "inference.model",
+    "load": "inference.model",
+    "Detection": "reporting.timeline",
+    "TSRNetModule": "training.module",
+}
+__all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:
     """torch takes seconds to import, and the commands answer --help without it."""
-    if name not in __all__:
+    if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from tsrnet.inference.detections import VideoDetections
-    from tsrnet.inference.model import Detector, load
-    from tsrnet.reporting.timeline import Detection
-
-    public = {
-        "Detection": Detection,
-        "Detector": Detector,
-        "VideoDetections": VideoDetections,
-        "load": load,
-    }
-    return public[name]
+    return getattr(import_module(f"tsrnet.{_HOME[name]}"), name)

@@ -13,8 +13,11 @@ VERBS = (
     "detect",
     "evaluate",
     "extract",
+    "import_features",
     "check",
     "score",
+    "export",
+    "import_annotations",
     "reproduce",
     "report",
     "stages",
@@ -44,7 +47,7 @@ def main() -> None:
 
 def listing() -> str:
     """A line a command: what the docstring of its module says first."""
-    lines = [f"  {verb:<10} {_first_line(verb)}" for verb in VERBS]
+    lines = [f"  {verb:<15} {_first_line(verb)}" for verb in VERBS]
     usage = "tsrnet VERB [key=value ...]   (the same as python -m tsrnet.VERB)"
     return "\n".join([usage, "", *lines, "", "tsrnet VERB --help says what a command takes."])
 

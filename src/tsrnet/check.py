@@ -12,30 +12,27 @@ if TYPE_CHECKING:
 
 def check(config: DictConfig) -> None:
     """Count and list videos and features of the dataset and of its trimmed companion."""
-    import json
     from pathlib import Path
 
     from hydra.core.hydra_config import HydraConfig
 
     from tsrnet.core.errors import UserError
-    from tsrnet.core.files import atomic_path
+    from tsrnet.datasets.availability import find_features, open_videos
     from tsrnet.features.store import FeatureStore
     from tsrnet.pipeline.config import dataset_of, streams_of
     from tsrnet.pipeline.sources import READERS
-    from tsrnet.pipeline.stock import take_stock
     from tsrnet.reporting.tables import print_counts
 
     if config.features.name == "simulated":
         raise UserError(f"features=simulated: has no files; check dataset={'|'.join(READERS)} without it")
     folder = Path(HydraConfig.get().runtime.output_dir)
     streams = streams_of(config)
-    for dataset in dataset_of(config).datasets():
+    for dataset in dataset_of(config, trimmed=True).datasets():
         store = FeatureStore(Path(config.paths.features) / dataset.name / config.features.name)
-        stock = take_stock(dataset, store, streams)
+        found = open_videos(find_features(dataset, store, streams))
         path = folder / f"manifest_{dataset.name}.json"
-        with atomic_path(path) as part:
-            part.write_text(json.dumps(stock.manifest, indent=1))
-        print_counts(dataset.name, stock.counts)
+        found.write(path)
+        print_counts(dataset.name, found.counts())
         print(f"{len(dataset.remarks)} remarks on the annotations; reasons per video: {path}")
 
 

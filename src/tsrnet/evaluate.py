@@ -17,15 +17,15 @@ def evaluate(config: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    from tsrnet.pipeline.config import Plan
+    from tsrnet.pipeline.config import RunConfig
     from tsrnet.pipeline.reopen import finished_runs
-    from tsrnet.pipeline.results import report_test
+    from tsrnet.pipeline.results import write_results
     from tsrnet.reporting.tables import print_metrics
 
     base, tested = finished_runs(config, HydraConfig.get().overrides.task)
-    plan = Plan.from_config(base)
+    settings = RunConfig.from_config(base)
     folder = Path(HydraConfig.get().runtime.output_dir)
-    metrics = report_test(plan, tested.data, tested.stores, tested.stages, folder, base)
+    metrics = write_results(settings, tested.data, tested.predictions, tested.stages, folder, base)
     if HydraConfig.get().mode is not RunMode.MULTIRUN:  # a sweep ends with one table of all
         print_metrics(metrics)
     print(f"run folder: {folder}")

@@ -15,14 +15,15 @@ def extract(config: DictConfig) -> None:
     from pathlib import Path
 
     from tsrnet.core.errors import FailedError, UserError
+    from tsrnet.datasets.availability import video_files
     from tsrnet.pipeline.config import dataset_of, features_of
-    from tsrnet.pipeline.features import extract_features, video_files
+    from tsrnet.pipeline.features import extract_features
     from tsrnet.reporting.tables import print_failures
     from tsrnet.synthetic.simulated import SimulationSettings
     from tsrnet.video.video_file import videos_of_folder
 
-    plan = features_of(config)
-    if isinstance(plan, SimulationSettings):
+    extraction = features_of(config)
+    if isinstance(extraction, SimulationSettings):
         raise UserError(
             "features=simulated: needs no videos; features.store=true of tsrnet.train writes them"
         )
@@ -33,13 +34,15 @@ def extract(config: DictConfig) -> None:
         folder = Path(config.videos)
         datasets = {folder.resolve().name: videos_of_folder(folder)}
     else:
-        datasets = {dataset.name: video_files(dataset) for dataset in dataset_of(config).datasets()}
+        datasets = {
+            dataset.name: video_files(dataset) for dataset in dataset_of(config, trimmed=True).datasets()
+        }
     tried = 0
     failed: dict[str, str] = {}
     for name, videos in datasets.items():
         there = [video for video in videos[index::count] if video.path.is_file()]
         print(f"{name}: {len(there)} of {len(videos[index::count])} videos are there")
-        store, failures = extract_features(name, there, plan)
+        store, failures = extract_features(name, there, extraction)
         print(f"{name}: {len(there) - len(failures)} of {len(there)} videos have features in {store.folder}")
         tried, failed = tried + len(there), failed | failures
     print_failures(failed)

@@ -95,7 +95,7 @@ def _metrics(
     from hydra.core.global_hydra import GlobalHydra
     from omegaconf import OmegaConf
 
-    from tsrnet.pipeline.config import Plan
+    from tsrnet.pipeline.config import RunConfig
     from tsrnet.pipeline.run import run
 
     GlobalHydra.instance().clear()
@@ -108,7 +108,7 @@ def _metrics(
     if only_report:
         return None
     metrics.unlink(missing_ok=True)  # of other settings
-    return run(Plan.from_config(config), config, folder, name=what, group=group)
+    return run(RunConfig.from_config(config), config, folder, name=what, group=group)
 
 
 def _slug(name: str) -> str:

@@ -31,12 +31,18 @@ def score(config: DictConfig) -> None:
     if config.task not in ("detection", "classification"):
         raise UserError(f"task: got {config.task}, need detection or classification")
     protocol, classify = PROTOCOLS[config.protocol], config.task == "classification"
-    truth = read_ground_truth(Path(config.ground_truth), protocol, config.subset)
+    videos = None if config.videos is None else Path(config.videos)
+    truth = read_ground_truth(Path(config.ground_truth), protocol, config.subset, videos=videos)
+    if not classify and not len(truth.segments):
+        raise UserError(
+            f"{config.ground_truth}: got labels and no segments in the subset {truth.subset!r}; give"
+            " task=classification, or ground truth with segments"
+        )
     predictions = read_predictions(
         Path(config.predictions), truth, classify=classify, swap=protocol.toolkit is not None
     )
     if classify:
-        figures = classification_metrics(predictions.segments, truth.segments, truth.classes)
+        figures = classification_metrics(predictions.segments, truth.labels, truth.classes)
     else:
         figures = protocol.detection_metrics(
             predictions.segments, truth.segments, truth.classes, truth.ambiguous
@@ -44,9 +50,9 @@ def score(config: DictConfig) -> None:
     result = {
         "protocol": protocol.name,
         "task": config.task,
-        "subset": config.subset or protocol.subset,
+        "subset": truth.subset,
         "videos": len(truth.videos),
-        "ground_truth_segments": len(truth.segments),
+        "ground_truth_segments": len(truth.labels if classify else truth.segments),
         "predictions": len(predictions.segments),
         "warnings": predictions.warnings,
         **figures,

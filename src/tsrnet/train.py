@@ -22,28 +22,28 @@ def train(config: DictConfig) -> float | None:
 
     # torch and all that takes seconds to import: not before --help and --cfg job have answered
     from tsrnet.core.errors import UserError
-    from tsrnet.pipeline.config import Plan
+    from tsrnet.pipeline.config import RunConfig
     from tsrnet.pipeline.run import run
     from tsrnet.reporting.tables import print_metrics
 
-    plan = Plan.from_config(config)
+    settings = RunConfig.from_config(config)
     hydra = HydraConfig.get()
-    if "Optuna" in hydra.sweeper._target_ and not plan.holdout:
+    if "Optuna" in hydra.sweeper._target_ and not settings.holdout:
         raise UserError("holdout: got 0, a search needs a share of the training videos, as holdout=0.25")
-    if plan.trainer.distributed and hydra.mode is RunMode.MULTIRUN:
+    if settings.trainer.distributed and hydra.mode is RunMode.MULTIRUN:
         raise UserError(
             "trainer.devices: got a multirun with several processes, which would each begin all of it; give"
             " a command for each run, hydra.run.dir=SWEEP/0, SWEEP/1, ..., then tsrnet.report sweep=SWEEP"
         )
     folder = Path(hydra.runtime.output_dir)
     sweep = Path(hydra.sweep.dir).name if hydra.mode is RunMode.MULTIRUN else None
-    metrics = run(plan, config, folder, name=", ".join(hydra.overrides.task) or "defaults", group=sweep)
+    metrics = run(settings, config, folder, name=", ".join(hydra.overrides.task) or "defaults", group=sweep)
     if metrics is None:
         return None
     if sweep is None:  # a sweep ends with one table of all
         print_metrics(metrics)
     print(f"run folder: {folder}")
-    return float(list(metrics["recognition"].values())[-1]["accuracy"]) if plan.holdout else None
+    return float(list(metrics["recognition"].values())[-1]["accuracy"]) if settings.holdout else None
 
 
 if __name__ == "__main__":

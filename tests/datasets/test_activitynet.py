@@ -56,7 +56,10 @@ def test_training_and_validation_subsets_train_and_test(tmp_path: Path) -> None:
     assert dataset.remarks == (
         "video 'd': has no label and is left out of training.",
         "video 'e': has no label and is tested all the same.",
-        "1 videos of the subset 'testing' are left out.",
+        "the subset 'testing' is left out (1 video).",
+    )
+    assert dataset.understood == (
+        "subsets: 'training' trains (1 video), 'validation' tests (2 videos), 'testing' is left out (1 video)"
     )
 
 
@@ -82,7 +85,7 @@ def test_what_lacks_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no\.json: there is no such"):
         read_activitynet(tmp_path / "no.json", tmp_path)
     (tmp_path / "few.json").write_text('{"database": {}}')
-    with pytest.raises(UserError, match=r"few\.json: got 0 training and 0 validation"):
+    with pytest.raises(UserError, match=r"few\.json: got no video with labels to train on \(subsets: none\)"):
         read_activitynet(tmp_path / "few.json", tmp_path)
     write_bsn(tmp_path)
     (tmp_path / "video_info_new.csv").unlink()
@@ -115,9 +118,36 @@ def test_the_file_of_the_bsn_form_is_checked(tmp_path: Path, text: str, message:
         read_activitynet(tmp_path, tmp_path)
     write_bsn(tmp_path)
     path = tmp_path / "anet_anno_action.json"
-    path.write_text(path.read_text().replace("duration_second", "seconds"))
-    with pytest.raises(UserError, match=r"anet_anno_action\.json: video '-a'.*duration"):
+    path.write_text(path.read_text().replace('"label"', '"name"'))
+    with pytest.raises(UserError, match=r"anet_anno_action\.json: video '-a'.*label"):
         read_activitynet(tmp_path, tmp_path)
+
+
+def test_labels_only_are_enough_and_files_may_have_any_suffix(tmp_path: Path) -> None:
+    path = write_official(tmp_path / "any.json")
+    content = json.loads(path.read_text())
+    for entry in content["database"].values():
+        del entry["duration"]
+        for annotation in entry["annotations"]:
+            del annotation["segment"]
+    path.write_text(json.dumps(content))
+    for name in ("-a.webm", "v_b.mp4", "v_b.mkv"):
+        (tmp_path / name).touch()
+    dataset = read_activitynet(path, tmp_path)
+    assert [(r.id, r.labels, r.segments) for r in dataset.train] == [("-a", ("Mooping floor",), ())]
+    assert dataset.classes == ("Archery", "Mooping floor")
+    assert dataset.path("-a") == tmp_path / "-a.webm"
+    assert dataset.path("v_b") == tmp_path / "v_b.mp4"
+    assert dataset.path("e") == tmp_path / "e.mp4"
+
+
+def test_a_training_part_alone_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    path = write_official(tmp_path / "any.json")
+    path.write_text(path.read_text().replace("validation", "training"))
+    with pytest.raises(
+        UserError, match=r"got 2 videos to train on and none.*holdout.*dataset=labels dataset\.labels=.*any\.json"
+    ):
+        read_activitynet(path, tmp_path)
 
 
 @needs_real_files
@@ -130,7 +160,7 @@ def test_the_real_files_hold_10024_and_4926_videos_of_200_classes() -> None:
     assert sum(name.startswith("v_") for name in ids) <= 2
     for kind, count in (("is empty.", 12), (" times.", 24), ("after the video's", 231)):
         assert sum(kind in remark for remark in dataset.remarks) == count, kind
-    assert dataset.remarks[-1] == "5044 videos of the subset 'testing' are left out."
+    assert dataset.remarks[-1] == "the subset 'testing' is left out (5,044 videos)."
 
 
 @needs_real_files

@@ -1,4 +1,4 @@
-"""Annotation records: ActivityNet's layout, what is refused and what is only remarked."""
+"""Annotation records: ActivityNet's layout, what is refused and what is only remarked, held-out videos."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tsrnet.core.errors import UserError
-from tsrnet.datasets.records import Segment, VideoDataset, VideoRecord, classes_of, read_activitynet_json
+from tsrnet.datasets.activitynet_layout import read_activitynet_json
+from tsrnet.datasets.records import Segment, VideoDataset, VideoRecord, classes_of
 
 
 def entry(*segments: tuple[float, float], **changes: Any) -> dict[str, Any]:
@@ -73,12 +74,13 @@ def test_odd_segments_are_kept_and_remarked(tmp_path: Path) -> None:
         ({"a": entry(duration=0)}, "'a'.*duration 0.*above 0"),
         ({"a": entry(duration=float("inf"))}, "'a'.*duration inf.*above 0"),
         ({"a": entry(duration=float("nan"))}, "'a'.*duration nan.*above 0"),
-        ({"a": entry(duration=None)}, "'a'.*need duration"),
+        ({"a": entry(duration="long")}, "'a'.*could not convert"),
         ({"a": entry(fps=0)}, "'a'.*fps 0.*above 0"),
-        ({"a": {"subset": "training", "annotations": []}}, "'a'.*'duration'.*need duration"),
         ({"a": {"duration": 1, "annotations": []}}, "'a'.*'subset'.*need"),
         ({"a": {"subset": "training", "duration": 1}}, "'a'.*'annotations'.*need"),
-        ({"a": entry(annotations=[{"label": "Squat"}])}, "'a'.*'segment'"),
+        ({"a": entry(annotations=[{"segment": [0, 1]}])}, "'a'.*'label'"),
+        ({"a": entry(annotations=[{"label": "Squat", "segment": None}])}, "'a'.*layout"),
+        ({"a": entry(annotations=[{"label": "Squat", "segment": "0-1"}])}, "'a'.*layout"),
         ({"a": entry(annotations=[{"label": None, "segment": [0, 1]}])}, "'a'.*None"),
         ({"a": entry((1, 2, 3))}, "'a'.*layout"),  # type: ignore[arg-type]
         ({"a": []}, "'a'.*layout"),
@@ -109,7 +111,7 @@ def test_a_file_of_another_layout_is_named(tmp_path: Path, text: str) -> None:
 
 
 def test_missing_files_folders_and_bytes_are_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"missing\.json: there is no such.*`annotations`"):
+    with pytest.raises(UserError, match=r"missing\.json: there is no such.*put it there"):
         read_activitynet_json(tmp_path / "missing.json")
     with pytest.raises(UserError, match="no readable text"):
         read_activitynet_json(tmp_path)
@@ -132,10 +134,37 @@ def test_an_unknown_label_is_named_with_the_nearest_class(tmp_path: Path) -> Non
         read_activitynet_json(path, classes=("Jump", "Squats"))
 
 
-def test_files_lie_in_the_folder_or_in_that_of_their_id() -> None:
+def test_files_are_where_they_were_found_or_mp4_in_the_folder() -> None:
     record = VideoRecord("c", "training", None, ("Run",), ())
-    dataset = VideoDataset("x", ("Run",), (record,), (), Path("videos"), ".avi", {"c": "Run"})
-    assert dataset.path("c") == Path("videos/Run/c.avi")
-    assert dataset.path("-d") == Path("videos/-d.avi")
+    dataset = VideoDataset("x", ("Run",), (record,), (), Path("videos"), {"c": Path("clips/Run/c.avi")})
+    assert dataset.path("c") == Path("clips/Run/c.avi")
+    assert dataset.path("-d") == Path("videos/-d.mp4")
     with pytest.raises(UserError, match="without /"):
         dataset.path("../c")
+
+
+def test_labels_without_segments_are_labels(tmp_path: Path) -> None:
+    hop, run = {"label": "Hop"}, {"label": "Run", "segment": [1, 2]}
+    database = {
+        "bare": {"subset": "training", "annotations": [hop, {"label": "Hop"}, {"label": "Crawl"}]},
+        "mixed": {"subset": "training", "duration": None, "annotations": [hop, run]},
+    }
+    read = read_activitynet_json(write(tmp_path, database))
+    bare, mixed = read.records
+    assert (bare.labels, bare.segments, bare.duration_s) == (("Crawl", "Hop"), (), None)
+    assert (mixed.labels, mixed.segments) == (("Hop", "Run"), (Segment(1, 2, "Run"),))
+    assert read.remarks == ("video 'mixed': no segment of its label 'Hop'.",)
+
+
+def test_no_class_loses_its_last_training_video_and_segments_stay_where_wanted() -> None:
+    segment = Segment(0, 1, "Run")
+    runs = [VideoRecord(f"r{i}", "training", None, ("Run",), (segment,)) for i in range(8)]
+    once = VideoRecord("h", "training", None, ("Hop", "Run"), ())
+    whole = VideoDataset("x", ("Hop", "Run"), (once, *runs), (), Path())
+    split = whole.held_out(0.99, segments=True)
+    assert classes_of(split.train) == ("Hop", "Run")
+    assert once in split.train
+    assert {record.segments for record in split.test} == {(segment,)}
+    assert {record.segments for record in whole.held_out(0.99).test} == {()}
+    with pytest.raises(UserError, match=r"holdout: got 0.01 of 9 training videos.*each class keeps one"):
+        whole.held_out(0.01)

@@ -53,11 +53,3 @@ def test_flow_turns_with_the_picture(angle: float, mirrored: bool, wanted: tuple
     assert turned.view(5, 2).sub(torch.tensor(wanted)).abs().max() <= 0.5
     doubled = _turn_flow(still, angle, zoom=2.0, mirrored=mirrored).float() - 127.5
     assert doubled.view(5, 2).sub(2 * torch.tensor(wanted)).abs().max() <= 0.5
-
-
-@pytest.mark.parametrize(
-    ("key", "value"), [("num_snippets", 1), ("rotation", -1), ("rotation", 181), ("crop", 0), ("crop", 1.1)]
-)
-def test_settings_are_checked(key: str, value: float) -> None:
-    with pytest.raises(ValueError, match=f"backbone.{key}: got {value}"):
-        SamplingSettings(**{key: value})

@@ -72,7 +72,7 @@ def test_ambiguous_segments_stay_apart_and_are_no_labels(texts: Path) -> None:
     assert record.labels == ("CliffDiving", "Diving")
     assert set(record.segments) == {Segment(1.5, 4, "Diving"), Segment(1.5, 4, "CliffDiving")}
     assert record.ambiguous == (Segment(9, 10, "Ambiguous"),)
-    assert "video 'video_validation_0000008': has no segment of the 20 classes and is left out." in (
+    assert "video 'video_validation_0000008': has no label of the 20 classes and is left out." in (
         dataset.remarks
     )
 
@@ -87,7 +87,12 @@ def test_the_json_form_says_the_same(texts: Path, layout: Path) -> None:
 
 @pytest.mark.parametrize(
     ("test_list", "left_out"),
-    [("213", set()), ("212", {"0001292"}), ("210", {"0000270", "0001292", "0001496"})],
+    [
+        ("213", set()),
+        ("212", {"0001292"}),
+        ("211", {"0000270", "0001292"}),
+        ("210", {"0000270", "0001292", "0001496"}),
+    ],
 )
 def test_a_test_list_leaves_out_its_videos_and_says_why(
     layout: Path, test_list: str, left_out: set[str]
@@ -97,14 +102,14 @@ def test_a_test_list_leaves_out_its_videos_and_says_why(
     assert kept == {"0000004", "0000270", "0001292", "0001496"} - left_out
     for number in left_out:
         assert any(f"video_test_{number}': is left out, " in remark for remark in dataset.remarks)
-    assert dataset.remarks[-1] == f"{len(kept)} videos are annotated of the test list {test_list}."
+    assert dataset.remarks[-1] == f"{len(kept)} of the {test_list} videos of the test list are annotated."
     untold = [remark for remark in dataset.remarks if "tested all the same" in remark]
     assert len(untold) == (test_list == "213"), "1292 has no class"
 
 
 def test_settings_that_do_not_exist_are_named(layout: Path) -> None:
-    with pytest.raises(UserError, match=r"test_list: got '211', need one of 213, 212, 210"):
-        read_thumos14(layout, Path(), test_list="211")
+    with pytest.raises(UserError, match=r"test_list: got '200', need one of 213, 212, 211, 210"):
+        read_thumos14(layout, Path(), test_list="200")
     with pytest.raises(UserError, match=r"weak_labels: got 'video', need temporal or meta"):
         read_thumos14(layout, Path(), weak_labels="video")
 
@@ -163,8 +168,34 @@ def test_a_json_with_other_labels_or_one_subset_is_named(layout: Path) -> None:
     with pytest.raises(UserError, match=r"0000004': got label 'Golf swing'.*did you mean 'GolfSwing'"):
         read_thumos14(layout, Path())
     layout.write_text(text.replace('"subset": "test"', '"subset": "background"'))
-    with pytest.raises(UserError, match="got 1 validation and 0 test videos, need both"):
+    with pytest.raises(UserError, match=r"got 1 video to train on and none to test on.*'background' is left out"):
         read_thumos14(layout, Path())
+
+
+@pytest.mark.parametrize(
+    "names", [("training", "validation"), ("Validation", "Test"), ("val", "test"), ("train", "val")]
+)
+def test_subsets_may_have_the_names_of_other_projects(layout: Path, names: tuple[str, str]) -> None:
+    ours = read_thumos14(layout, Path())
+    content = json.loads(layout.read_text())
+    for entry in content["database"].values():
+        entry["subset"] = names[entry["subset"] == "test"]
+    layout.write_text(json.dumps(content))
+    theirs = read_thumos14(layout, Path())
+    for side in ("train", "test"):
+        assert [r.id for r in getattr(theirs, side)] == [r.id for r in getattr(ours, side)]
+    assert theirs.understood == f"subsets: {names[0]!r} trains (1 video), {names[1]!r} tests (1 video)"
+
+
+def test_labels_without_segments_train_and_ambiguous_is_no_label(layout: Path) -> None:
+    content = json.loads(layout.read_text())
+    for entry in content["database"].values():
+        for annotation in entry["annotations"]:
+            del annotation["segment"]
+    layout.write_text(json.dumps(content))
+    dataset = read_thumos14(layout, Path())
+    assert [(r.labels, r.segments) for r in dataset.train] == [(("CliffDiving", "Diving"), ())]
+    assert [(r.id, r.labels) for r in dataset.test] == [("video_test_0000004", ("GolfSwing",))]
 
 
 def write_meta(folder: Path) -> None:
@@ -234,7 +265,7 @@ def test_scipy_is_asked_for_only_with_meta_labels(texts: Path, monkeypatch: pyte
 
 
 @needs_real_files
-@pytest.mark.parametrize("test_list", ["213", "212", "210"])
+@pytest.mark.parametrize("test_list", ["213", "212", "211", "210"])
 def test_the_real_files_agree_with_the_real_json(test_list: str) -> None:
     texts = read_thumos14(REAL, Path(), test_list=test_list)
     layout = read_thumos14(REAL / "thumos14.activitynet_format.json", Path(), test_list=test_list)

@@ -47,6 +47,20 @@ def test_clips_have_the_class_of_their_folder(lists: Path) -> None:
     assert dataset.remarks == ()
 
 
+def test_a_clip_is_found_whatever_its_suffix_and_that_of_the_list(lists: Path) -> None:
+    videos = lists / "videos"
+    for clip in ("Archery/v_Archery_g08_c01.mp4", "YoYo/v_YoYo_g08_c01.avi", "YoYo/v_YoYo_g01_c01.MKV"):
+        (videos / clip).parent.mkdir(parents=True, exist_ok=True)
+        (videos / clip).touch()
+    path = lists / "trainlist01.txt"
+    path.write_text(path.read_text().replace("v_YoYo_g08_c01.avi", "v_YoYo_g08_c01.mp4"))
+    dataset = read_ucf101(lists, videos)
+    assert dataset.path("v_Archery_g08_c01") == videos / "Archery/v_Archery_g08_c01.mp4"
+    assert dataset.path("v_YoYo_g08_c01") == videos / "YoYo/v_YoYo_g08_c01.avi"
+    assert dataset.path("v_YoYo_g01_c01") == videos / "YoYo/v_YoYo_g01_c01.MKV"
+    assert dataset.path("v_Archery_g01_c01") == videos / "Archery/v_Archery_g01_c01.avi", "not there"
+
+
 def test_only_the_chosen_classes_are_kept(lists: Path) -> None:
     dataset = read_ucf101(lists, Path("videos"), classes=["YoYo", "Archery"])
     assert dataset.classes == ("Archery", "YoYo")
@@ -71,7 +85,7 @@ def test_a_missing_file_is_named(lists: Path, name: str) -> None:
         ("classInd.txt", "YoYo", "..", r"line 3"),
         ("trainlist01.txt", "YoYo/", "Yoyo/", r"trainlist01\.txt, line 3: got label 'Yoyo'.*mean 'YoYo'"),
         ("trainlist01.txt", "YoYo/", "", r"line 3: got 'v_YoYo.*need <class>/<clip>\.avi"),
-        ("testlist01.txt", "c01.avi", "c01.mp4", r"testlist01\.txt, line 1.*need <class>/<clip>\.avi"),
+        ("testlist01.txt", "c01.avi", "c01.txt", r"testlist01\.txt, line 1.*need <class>/<clip>\.avi"),
         ("testlist01.txt", "YoYo_g01", "YoYo_g08", "'v_YoYo_g08_c01': is listed twice.*remove"),
     ],
 )

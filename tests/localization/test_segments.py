@@ -167,23 +167,3 @@ def test_localized_classes_are_the_top_one_and_all_probable_ones() -> None:
     probabilities = torch.tensor([[0.6, 0.25, 0.15], [0.125, 0.0625, 0.0625], [0.0, 0.0, 1.0]])
     classes = localized_classes(probabilities, min_probability=0.25)
     assert classes.tolist() == [[True, True, False], [True, False, False], [False, False, True]]
-
-
-@pytest.mark.parametrize(
-    ("wrong", "named"),
-    [
-        ({"theta": 1.1}, "localization.theta"),
-        ({"threshold": 0.0}, "localization.threshold"),
-        ({"threshold": 1.0}, "localization.threshold"),
-        ({"attention": "softmax"}, "localization.attention"),
-        ({"min_probability": -0.1}, "localization.min_probability"),
-        ({"threshold": (0.1, 0.2)}, "localization.nms: got null"),
-        ({"threshold": ()}, "localization.threshold"),
-        ({"nms": 1.0}, "localization.nms"),
-        ({"max_gap_s": -1.0}, "localization.max_gap_s"),
-        ({"score": "sum"}, "localization.score"),
-    ],
-)
-def test_settings_out_of_range_are_refused_by_name(wrong: dict[str, Any], named: str) -> None:
-    with pytest.raises(ValueError, match=named):
-        LocalizationSettings(**wrong)

@@ -94,22 +94,3 @@ def test_an_open_filter_makes_the_branches_one() -> None:
     torch.nn.init.constant_(model.filter2.conv.bias, 1e3)
     output = model(batch(3), MASK)
     torch.testing.assert_close(output.suppression, output.base, rtol=0, atol=0)
-
-
-@pytest.mark.parametrize(
-    ("wrong", "named"),
-    [
-        ({"filter_size": 0}, r"model\.filter_size: got 0, need"),
-        ({"filter_kernel": 2}, r"model\.filter_kernel: got 2, need an odd number"),
-        ({"hidden_size": 0}, r"model\.hidden_size: got 0, need"),
-        ({"kernel": -1}, r"model\.kernel: got -1, need an odd number"),
-        ({"dropout": 1.0}, r"model\.dropout: got 1\.0, need"),
-        ({"pool_divisor": 0}, r"model\.pool_divisor: got 0, need"),
-        ({"alpha": -1.0}, r"model\.alpha: got -1\.0, need"),
-        ({"beta": float("inf")}, r"model\.beta: got inf, need"),
-        ({"gamma": float("nan")}, r"model\.gamma: got nan, need"),
-    ],
-)
-def test_settings_out_of_range_are_refused_by_name(wrong: dict[str, Any], named: str) -> None:
-    with pytest.raises(ValueError, match=named):
-        BaSNetSettings(**wrong)

@@ -67,17 +67,3 @@ def test_beta_makes_the_attention_smaller() -> None:
             optimizer.step()
         sums.append(model(features, mask).attention.sum().item())
     assert sums[1] < 0.5 * sums[0]
-
-
-@pytest.mark.parametrize(
-    ("wrong", "named"),
-    [
-        ({"attention_size": 0}, r"model\.attention_size: got 0, need"),
-        ({"pooling": "max"}, r"model\.pooling: got max, need mean or sum"),
-        ({"beta": -1e-4}, r"model\.beta: got -0\.0001, need"),
-        ({"beta": float("nan")}, r"model\.beta: got nan, need"),
-    ],
-)
-def test_settings_out_of_range_are_refused_by_name(wrong: dict[str, Any], named: str) -> None:
-    with pytest.raises(ValueError, match=named):
-        STPNSettings(**wrong)

@@ -80,15 +80,3 @@ def test_log_odds_of_a_certain_class_are_finite() -> None:
     odds = log_odds(torch.tensor([200.0, 0.0, -200.0]))
     assert odds.isfinite().all()
     torch.testing.assert_close(odds.sigmoid(), torch.tensor([1.0, 0.0, 0.0]), rtol=0, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("wrong", "named"),
-    [
-        ({"selection": "both"}, r"model\.selection: got both, need soft or hard"),
-        ({"pool_divisor": 0}, r"model\.pool_divisor: got 0, need at least 1"),
-    ],
-)
-def test_settings_out_of_range_are_refused_by_name(wrong: dict[str, Any], named: str) -> None:
-    with pytest.raises(ValueError, match=named):
-        UntrimmedNetSettings(**wrong)

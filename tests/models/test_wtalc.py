@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 import pytest
@@ -111,18 +110,3 @@ def test_gradient_stays_finite(case: str) -> None:
     assert value.isfinite()
     assert (value == 0) == (case == "no pair")
     assert all(gradient.isfinite().all() and gradient.abs().max() < 1e7 for gradient in gradients)
-
-
-@pytest.mark.parametrize(
-    ("wrong", "named"),
-    [
-        ({"hidden_size": 0}, r"model\.hidden_size: got 0, need"),
-        ({"dropout": 1.0}, r"model\.dropout: got 1\.0, need"),
-        ({"pool_divisor": 0}, r"model\.pool_divisor: got 0, need"),
-        ({"margin": -0.5}, r"model\.margin: got -0\.5, need"),
-        ({"mil_share": 1.1}, r"model\.mil_share: got 1\.1, need"),
-    ],
-)
-def test_settings_out_of_range_are_refused_by_name(wrong: dict[str, Any], named: str) -> None:
-    with pytest.raises(ValueError, match=named):
-        WTALCSettings(**wrong)

@@ -154,15 +154,6 @@ def test_the_identity_says_simulated_and_tells_settings_apart():
     assert store(untrimmed()).time_grid(99, None) == TimeGrid(6)
 
 
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [("seed", -1), ("num_features", 0), ("action", -1.0), ("scene", np.nan), ("confusion", 1.0)],
-)
-def test_bad_settings_name_their_key(key, value):
-    with pytest.raises(ValueError, match=rf"features\.{key}: got .*, need "):
-        replace(SETTINGS, **{key: value})
-
-
 def test_an_unknown_video_is_named():
     with pytest.raises(UserError, match="nobody"):
         store(untrimmed()).read("rgb", "nobody")

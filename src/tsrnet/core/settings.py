@@ -1,29 +1,116 @@
-"""From the configuration to the typed, validated settings of the rooms."""
+"""From the configuration to typed, validated settings.
+
+Settings are pydantic dataclasses, so that they are checked however they are made:
+
+    @dataclass(frozen=True, config=KNOWN_KEYS)
+    class LossSettings:
+        alpha: NonNegative
+        sparsity: Literal["l1", "entropy"] = "entropy"
+"""
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 from omegaconf import OmegaConf
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from tsrnet.core.errors import UserError
 
 T = TypeVar("T")
+_Schema: TypeAlias = dict[str, Any]
+
+KNOWN_KEYS = ConfigDict(extra="forbid")
+"""A misspelt keyword of a constructor is an error; `settings_of` ignores the keys that a class lacks."""
+
+
+def _refuse_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("true and false are not numbers")
+    return value
+
+
+NotBool = BeforeValidator(_refuse_bool)
+"""The last part of an annotated number: pydantic alone takes true for 1."""
+
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), NotBool]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), NotBool]
+Share = Annotated[float, Field(ge=0, le=1), NotBool]
+ShareBelowOne = Annotated[float, Field(ge=0, lt=1), NotBool]
+Natural = Annotated[int, Field(ge=0), NotBool]
+Count = Annotated[int, Field(ge=1), NotBool]
 
 
 def settings_of(kind: type[T], node: Any, *, where: str) -> T:
     """The dataclass `kind` filled from a part of the configuration, types and values checked.
 
-    Keys that `kind` lacks are left to others. Raises UserError that names the key.
+    Keys that `kind` lacks are left to others. Raises UserError for the first mistake, as
+    `loss.alpha: got -1, need a number >= 0`; `where` is the key of `node`. The message of a
+    `model_validator` begins with its field (`nms: got null, need ...`), to which the key of the settings
+    is added, or with a complete dotted key.
     """
     values = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+    adapter = TypeAdapter(kind)
     try:
-        return TypeAdapter(kind).validate_python(values)
+        return adapter.validate_python(values, extra="ignore")
     except ValidationError as error:
-        first = error.errors()[0]
-        cause = first.get("ctx", {}).get("error")
-        if isinstance(cause, ValueError):  # raised by the dataclass, which names the key itself
-            raise UserError(str(cause)) from error
-        key = ".".join([where, *map(str, first["loc"])])
-        raise UserError(f"{key}: got {first['input']!r}, {first['msg'].lower()}") from error
+        raise UserError(_sentence(error.errors()[0], adapter.json_schema(), where)) from error
+
+
+def _sentence(error: Any, schema: _Schema, key: str) -> str:
+    """Pydantic's error in our words; the bounds and choices come from the JSON schema of the settings."""
+    definitions, node = schema.get("$defs", {}), schema
+    for step in error["loc"]:
+        part = _part(node, step, definitions)
+        if part is None:  # the name of a union's member: the error is about the whole union
+            break
+        key, node = f"{key}.{step}", part
+    is_dataclass = any("properties" in option for option in _options(node, definitions))
+    if error["type"] == "value_error" and is_dataclass:  # of a model_validator
+        message = str(error["ctx"]["error"])
+        return message if "." in message.partition(":")[0] else f"{key}.{message}"
+    value = error["input"]
+    got = "nothing" if error["type"] == "missing" else "null" if value is None else repr(value)
+    return f"{key}: got {got}, need {_needed(node)}"
+
+
+def _options(node: _Schema, definitions: _Schema) -> list[_Schema]:
+    """The members of a union, or the one type; references resolved."""
+    options = node.get("anyOf", [node])
+    return [definitions.get(option.get("$ref", "").removeprefix("#/$defs/"), option) for option in options]
+
+
+def _part(node: _Schema, step: str | int, definitions: _Schema) -> _Schema | None:
+    """The schema of a field, a value of a mapping or an item of a list; None where there is no such part."""
+    for option in _options(node, definitions):
+        inside = option.get("items" if isinstance(step, int) else "additionalProperties")
+        found = option.get("properties", {}).get(step, inside)
+        if isinstance(found, dict):
+            return found
+    return None
+
+
+_NOUNS = {"integer": "whole number", "number": "number", "string": "string", "object": "mapping"}
+_BOUNDS = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "maximum": "<="}
+
+
+def _needed(node: _Schema, *, many: bool = False) -> str:
+    """A JSON schema in words, as "a number > 0 and < 1"; the description of a field takes precedence."""
+    kind = "object" if "$ref" in node else node.get("type")
+    if "description" in node and kind != "object":  # an object's is the docstring of its class
+        return str(node["description"])
+    if "anyOf" in node:
+        return " or ".join(_needed(option, many=many) for option in node["anyOf"])
+    if "const" in node:
+        return str(node["const"])
+    if "enum" in node:
+        return ("" if many else "one of ") + ", ".join(map(str, node["enum"]))
+    if kind == "array":
+        items = f" of {_needed(node['items'], many=True)}" if node.get("items") else ""
+        return ("lists" if many else "a list") + items
+    if kind in ("boolean", "null"):
+        return "null" if kind == "null" else "true or false"
+    noun = _NOUNS.get(str(kind), "value")
+    bounds = " and ".join(f"{sign} {node[bound]}" for bound, sign in _BOUNDS.items() if bound in node)
+    words = f"{noun}s" if many else f"a {noun}"
+    return f"{words} {bounds}" if bounds else words

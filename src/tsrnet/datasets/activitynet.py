@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from tsrnet.core.errors import UserError
-from tsrnet.datasets.records import (
-    Annotations,
-    VideoDataset,
-    VideoRecord,
-    activitynet_records,
-    check_records,
-    classes_of,
-    read_activitynet_json,
-    read_json,
-    read_table,
-)
+from tsrnet.datasets.activitynet_layout import activitynet_records, read_activitynet_json
+from tsrnet.datasets.annotation_files import read_json, read_table
+from tsrnet.datasets.records import Annotations, VideoDataset, VideoRecord, check_records, classes_of
+from tsrnet.datasets.subsets import split_subsets
+from tsrnet.datasets.video_folder import VideoFolder
 
 _OFFICIAL = "activity_net.v1-3.min.json"
 _BSN = "anet_anno_action.json"
@@ -25,31 +19,34 @@ _BSN_VIDEOS = "video_info_new.csv"
 
 
 def read_activitynet(annotations: Path, videos: Path) -> VideoDataset:
-    """The training videos, and the validation videos to test on.
+    """The training videos, and the validation videos to test on (other names: `split_subsets`).
 
     `annotations` is a JSON file in ActivityNet's layout, or a folder that holds
     `activity_net.v1-3.min.json` (or one `activity_net.v1-3*.json`) or else `anet_anno_action.json` with
-    `video_info_new.csv`. Raises UserError when these lack or are wrong.
+    `video_info_new.csv`. Raises UserError when these are missing or wrong.
     """
     source = _find(annotations) if annotations.is_dir() else annotations
     read = _read_bsn(source) if source.name == _BSN else read_activitynet_json(source)
-    test = tuple(record for record in read.records if record.subset == "validation")
-    labelled = [record for record in read.records if record.subset == "training"]
-    train = tuple(record for record in labelled if record.labels)
-    if not train or not test:
-        raise UserError(
-            f"{source}: got {len(train)} training and {len(test)} validation videos with labels, "
-            "need both; use a file of ActivityNet 1.3"
-        )
-    remarks = list(read.remarks)
-    remarks += [
-        f"video {r.id!r}: has no label and is left out of training." for r in labelled if not r.labels
+    parts = split_subsets(read.records)
+    unlabelled = [record.id for record in parts.train if not record.labels]
+    train = tuple(record for record in parts.train if record.labels)
+    parts = replace(parts, train=train).check(source)
+    remarks = [
+        *read.remarks,
+        *(f"video {name!r}: has no label and is left out of training." for name in unlabelled),
+        *(f"video {r.id!r}: has no label and is tested all the same." for r in parts.test if not r.labels),
+        *parts.remarks,
     ]
-    remarks += [f"video {r.id!r}: has no label and is tested all the same." for r in test if not r.labels]
-    others = Counter(r.subset for r in read.records if r.subset not in ("training", "validation"))
-    remarks += [f"{count} videos of the subset {subset!r} are left out." for subset, count in others.items()]
+    records = (*train, *parts.test)
     return VideoDataset(
-        "activitynet", classes_of((*train, *test)), train, test, videos, remarks=tuple(remarks)
+        "activitynet",
+        classes_of(records),
+        train,
+        parts.test,
+        videos,
+        VideoFolder(videos, "*").of_ids(record.id for record in records),
+        tuple(remarks),
+        parts.understood,
     )
 
 

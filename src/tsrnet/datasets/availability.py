@@ -1,90 +1,166 @@
-"""What is there of a dataset and what is not: the manifest of a feature store."""
+"""What is there of a dataset and what is not: one table for training, checking and the manifest."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tsrnet.core.files import atomic_path
+from tsrnet.core.progress import track
+from tsrnet.core.workers import worker_pool
 from tsrnet.datasets.records import VideoDataset, VideoRecord
 from tsrnet.features.store import FeatureStore
+from tsrnet.video.video_file import Examined, ReadingSettings, VideoFile, examine
 
 MANIFEST = "manifest.json"
+_LISTED = 5
 
 
 @dataclass(frozen=True)
-class Inventory:
-    """Videos of a dataset that cannot be used: id -> reason, for training and for test."""
+class Availability:
+    """The videos of a dataset that cannot be used: id -> reason.
+
+    Args:
+        dataset: all annotated videos.
+        missing: why the features of a video cannot be used.
+        videos: what opening each video file showed; None where nobody looked.
+    """
 
     dataset: VideoDataset
-    left_out: Mapping[str, str]
+    missing: Mapping[str, str] = field(default_factory=dict)
+    videos: Mapping[str, Examined] | None = None
 
     @property
     def usable(self) -> VideoDataset:
-        """The dataset without them."""
+        """The dataset without the videos whose features cannot be used."""
         return replace(
-            self.dataset,
-            train=self._without(self.dataset.train),
-            test=self._without(self.dataset.test),
+            self.dataset, train=self._usable(self.dataset.train), test=self._usable(self.dataset.test)
         )
 
-    def _without(self, records: Sequence[VideoRecord]) -> tuple[VideoRecord, ...]:
-        return tuple(record for record in records if record.id not in self.left_out)
+    def _usable(self, records: Sequence[VideoRecord]) -> tuple[VideoRecord, ...]:
+        return tuple(record for record in records if record.id not in self.missing)
+
+    @property
+    def splits(self) -> dict[str, tuple[VideoRecord, ...]]:
+        return {"training": self.dataset.train, "test": self.dataset.test}
 
     def summary(self) -> str:
-        """One line: how many videos of each split are used."""
-        usable = self.usable
+        """One line: how many videos of each split have features, and some of those that have none."""
         parts = [
-            f"{len(used)} of {len(all_)} {split} videos"
-            for split, used, all_ in (
-                ("training", usable.train, self.dataset.train),
-                ("test", usable.test, self.dataset.test),
-            )
+            f"{len(self._usable(records))} of {len(records)} {split} videos"
+            for split, records in self.splits.items()
         ]
-        return f"{self.dataset.name}: {' and '.join(parts)} have features"
+        line = f"{self.dataset.name}: {' and '.join(parts)} have features"
+        if self.missing:
+            more = f" and {len(self.missing) - _LISTED} more" if len(self.missing) > _LISTED else ""
+            line += f"; missing: {', '.join(list(self.missing)[:_LISTED])}{more}"
+        return line
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Split -> state -> number of videos; states of the video files where these were opened."""
+        return {split: self._counts(records) for split, records in self.splits.items()}
+
+    def _counts(self, records: Sequence[VideoRecord]) -> dict[str, int]:
+        states = {"annotated": len(records)}
+        if self.videos is not None:
+            found = Counter(_state(self.videos.get(record.id)) for record in records)
+            states |= {f"videos {name}": found[name] for name in _STATES}
+        present = len(self._usable(records))
+        return {**states, "features present": present, "features missing or unusable": len(records) - present}
+
+    def manifest(self) -> dict[str, Any]:
+        """Per split the counts and the reasons of each video, and the remarks on the annotations."""
+        return {
+            **{
+                split: {"counts": self._counts(records), "reasons": self._reasons(records)}
+                for split, records in self.splits.items()
+            },
+            "remarks": list(self.dataset.remarks),
+        }
+
+    def _reasons(self, records: Sequence[VideoRecord]) -> dict[str, dict[str, str]]:
+        reasons = {}
+        for record in records:
+            found = {}
+            if self.videos is not None:
+                examined = self.videos.get(record.id)
+                path = self.dataset.path(record.id)
+                found["video"] = examined.problem if examined else f"{path}: there is no such file"
+            found["features"] = self.missing.get(record.id, "")
+            if any(found.values()):
+                reasons[record.id] = {key: value for key, value in found.items() if value}
+        return reasons
 
     def write(self, path: Path) -> None:
-        """The manifest as JSON: counts, the reason per video, remarks on the annotations."""
-        splits = {"training": self.dataset.train, "test": self.dataset.test}
-        content = {
-            split: {
-                "annotated": len(records),
-                "used": len(self._without(records)),
-                "left_out": {r.id: self.left_out[r.id] for r in records if r.id in self.left_out},
-            }
-            for split, records in splits.items()
-        }
+        """Write the manifest as JSON."""
         with atomic_path(path) as part:
-            part.write_text(json.dumps({**content, "remarks": list(self.dataset.remarks)}, indent=1))
+            part.write_text(json.dumps(self.manifest(), indent=1))
 
 
-def take_inventory(
-    dataset: VideoDataset, store: FeatureStore, streams: Sequence[str], failures: Mapping[str, str]
-) -> Inventory:
+_STATES = ("present", "missing", "unreadable", "shorter than annotated")
+
+
+def _state(examined: Examined | None) -> str:
+    if examined is None:
+        return "missing"
+    if not examined.problem:
+        return "present"
+    return "shorter than annotated" if examined.cut else "unreadable"
+
+
+def find_features(
+    dataset: VideoDataset,
+    store: FeatureStore,
+    streams: Sequence[str],
+    failures: Mapping[str, str] | None = None,
+) -> Availability:
     """Look at the headers of all feature files of a dataset.
 
     Args:
         dataset, store: the videos and their features.
-        streams: those that are needed.
+        streams: those that a video must have.
         failures: video id -> why its features could not be extracted.
     """
     widths: Counter[int] = Counter()
-    left_out: dict[str, str] = {}
+    missing: dict[str, str] = {}
     records = (*dataset.train, *dataset.test)
     for record in records:
-        reason = failures.get(record.id) or store.problem(record.id, streams)
+        reason = (failures or {}).get(record.id) or store.problem(record.id, streams)
         if reason:
-            left_out[record.id] = reason
+            missing[record.id] = reason
         else:
             widths[store.num_features(record.id, streams[0])] += 1
     if len(widths) > 1:  # most files decide what is right
         width = widths.most_common(1)[0][0]
         for record in records:
-            if record.id not in left_out and (
-                reason := store.problem(record.id, streams, num_features=width)
-            ):
-                left_out[record.id] = reason
-    return Inventory(dataset, left_out)
+            if record.id not in missing and (reason := store.problem(record.id, streams, num_features=width)):
+                missing[record.id] = reason
+    return Availability(dataset, missing)
+
+
+def open_videos(availability: Availability) -> Availability:
+    """The same with what opening every video file shows; no frame is decoded."""
+    dataset = availability.dataset
+    present = [video for video in video_files(dataset) if video.path.is_file()]
+    found: dict[str, Examined] = {}
+    if present:
+        with worker_pool(0) as pool:
+            opened = pool.map(
+                examine, present, timeout_s=ReadingSettings().timeout_s, lost=partial(Examined, 0)
+            )
+            what = f"videos of {dataset.name}"
+            found = {file.id: state for file, state in track(opened, total=len(present), what=what)}
+    return replace(availability, videos=found)
+
+
+def video_files(dataset: VideoDataset) -> list[VideoFile]:
+    """All videos of a dataset, present or not."""
+    return [
+        VideoFile(record.id, dataset.path(record.id), record.duration_s)
+        for record in (*dataset.train, *dataset.test)
+    ]

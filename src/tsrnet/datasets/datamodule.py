@@ -1,140 +1,334 @@
-"""The LightningDataModule of every dataset: records and features in, batches out."""
+"""The LightningDataModules: annotations and features in, batches of one stream out."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.overrides.distributed import UnrepeatedDistributedSampler
+from pytorch_lightning.utilities import rank_zero_warn
 from torch.utils.data import DataLoader
 
+from tsrnet.core.errors import UserError
 from tsrnet.datasets.activitynet import read_activitynet
+from tsrnet.datasets.availability import Availability, find_features
 from tsrnet.datasets.batch import Sample, TrainingBatch, VideoBatch
-from tsrnet.datasets.records import LabelledVideo, VideoDataset
+from tsrnet.datasets.overlap import read_overlap, shipped_overlap
+from tsrnet.datasets.records import LabelledVideo, VideoDataset, VideoRecord, read_table
 from tsrnet.datasets.sampler import FeatureDataset, PairedVideos, TrainingSampler
 from tsrnet.datasets.snippet_sampler import SnippetSampler
 from tsrnet.datasets.thumos14 import read_thumos14
 from tsrnet.datasets.ucf101 import read_ucf101
-from tsrnet.features.store import FeatureSource
+from tsrnet.features.store import FeatureSource, FeatureStore
+from tsrnet.video.time_grid import TimeGrid
 
 
 class VideoDataModule(pl.LightningDataModule):
-    """Batches of one stream of a dataset, with a trimmed companion or without.
+    """Batches of one stream of a dataset, with trimmed clips to learn from or without.
+
+    Videos without features are left out of every batch; `missing` has the reason of each. Training sees
+    ids and video-level labels only.
 
     Args:
-        dataset: the dataset; only ids and video-level labels of it reach training.
-        store: its features.
-        stream: "rgb" or "flow".
-        batch_size, num_steps, seed: of the training.
-        trimmed: the companion whose clips are paired with the videos.
-        class_map: class of this dataset -> class of the companion.
-        sampler: gives training pixels of some snippets in place of features; None: features.
+        dataset: the annotated videos, or an `Availability` that knows which of them have features.
+        features: folder of a feature store (`<folder>/<stream>/<id>.npy`), or another `FeatureSource`.
+        stream: "rgb", "flow", or another stream of the store.
+        batch_size: videos of a training batch over all processes.
+        seed: decides order, pairs and the held-out videos.
+        trimmed: the clips that a teacher has learned from; each video is paired with a clip of its class.
+        overlap: which classes of the two are the same: the name of a list that comes with the package, a
+            CSV file (`untrimmed,trimmed`), or a mapping; None: classes of the same name.
+        holdout: share of the training videos that `val_dataloader` gives and training does not see.
+        protocol: of the evaluation on the test videos, see `tsrnet.metrics.protocols`.
         num_workers: processes that load features.
+        sampler: gives training pixels of some snippets in place of features; None: features.
+
+    Raises:
+        UserError: annotations are wrong, or no video has features.
     """
 
     def __init__(
         self,
-        dataset: VideoDataset,
-        store: FeatureSource,
+        dataset: VideoDataset | Availability,
+        features: str | Path | FeatureSource,
         *,
-        stream: str,
-        batch_size: int,
-        num_steps: int,
-        seed: int,
+        stream: str = "rgb",
+        batch_size: int = 16,
+        seed: int = 0,
         trimmed: VideoDataModule | None = None,
-        class_map: Mapping[str, str] | None = None,
-        sampler: SnippetSampler | None = None,
+        overlap: str | Path | Mapping[str, str] | None = None,
+        holdout: float = 0.0,
+        protocol: str = "demo",
         num_workers: int = 0,
+        sampler: SnippetSampler | None = None,
     ) -> None:
         super().__init__()
-        self.dataset, self.stream = dataset, stream
-        self._store = store
-        self._batch_size, self._num_steps, self._seed = batch_size, num_steps, seed
-        self._trimmed, self._counterpart = trimmed, dict(class_map or {})
-        self._sampler = sampler
-        self._num_workers = num_workers
+        self.stream, self.batch_size, self.seed, self.protocol = stream, batch_size, seed, protocol
+        self.trimmed = trimmed
+        self.source: FeatureSource = (
+            FeatureStore(Path(features)) if isinstance(features, str | Path) else features
+        )
+        self._dataset, self._overlap, self._holdout = dataset, overlap, holdout
+        self._num_workers, self._sampler = num_workers, sampler
+
+    def setup(self, stage: str | None = None) -> None:
+        """Look for the features; a warning lists the videos that have none, once."""
+        self.dataset  # noqa: B018
+
+    @cached_property
+    def availability(self) -> Availability:
+        """All annotated videos, and which of them have no features."""
+        if isinstance(self._dataset, Availability):
+            return self._dataset
+        if not isinstance(self.source, FeatureStore):
+            return Availability(self._dataset)
+        found = find_features(self._dataset, self.source, (self.stream,))
+        if found.missing:
+            rank_zero_warn(found.summary())
+        return found
+
+    @cached_property
+    def dataset(self) -> VideoDataset:
+        """The videos that have features; with `holdout` fewer of them train."""
+        usable = self.availability.usable
+        if not usable.train:
+            example = next(iter(self.missing.values()), "none is annotated")
+            raise UserError(f"{self.availability.summary()}, need some to train on; e.g. {example}")
+        return replace(usable.held_out(self._holdout), test=usable.test) if self._holdout else usable
+
+    @cached_property
+    def held_out(self) -> tuple[VideoRecord, ...]:
+        """The training videos that training does not see, without segments."""
+        return self.availability.usable.held_out(self._holdout).test if self._holdout else ()
 
     @property
+    def missing(self) -> Mapping[str, str]:
+        """Video id -> why its features cannot be used."""
+        return self.availability.missing
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.availability.dataset.classes
+
+    @property
+    def num_features(self) -> int:
+        """d of the features."""
+        return self.training_set.num_features
+
+    @cached_property
+    def class_map(self) -> dict[str, str]:
+        """Class -> class of the trimmed clips that shows the same action."""
+        if self.trimmed is None:
+            return {}
+        if isinstance(self._overlap, Mapping):
+            return dict(self._overlap)
+        if self._overlap is None:
+            return {name: name for name in self.classes if name in self.trimmed.classes}
+        shipped = shipped_overlap(str(self._overlap))
+        if shipped is None:
+            return read_overlap(
+                Path(self._overlap), classes=self.classes, trimmed_classes=self.trimmed.classes
+            )
+        pairs = ((row["untrimmed"], row["trimmed"]) for row in read_table(shipped, ("untrimmed", "trimmed")))
+        return {one: other for one, other in pairs if one in self.classes and other in self.trimmed.classes}
+
+    @cached_property
     def training_set(self) -> FeatureDataset:
-        return self._features([record.without_segments() for record in self.dataset.train])
+        return self._features(self.dataset.train)
+
+    def time_grid(self, video_id: str, num_snippets: int) -> TimeGrid:
+        """When the snippets of a video are."""
+        return self.source.time_grid(video_id, num_snippets, self._durations.get(video_id))
+
+    @cached_property
+    def _durations(self) -> dict[str, float | None]:
+        dataset = self.availability.dataset
+        return {record.id: record.duration_s for record in (*dataset.train, *dataset.test)}
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that decides the training batches, as plain data."""
+        videos = self.training_set.videos
+        text = json.dumps([self.dataset.name, self.classes, [(v.id, v.labels) for v in videos]])
+        return {
+            "stream": self.stream,
+            "batch_size": self.batch_size,
+            "seed": self.seed,
+            "features": {key: value for key, value in self.source.identity.items() if key != "versions"},
+            "videos": hashlib.sha256(text.encode()).hexdigest()[:16],
+            "trimmed": self.trimmed.identity if self.trimmed else None,
+            "class_map": self.class_map,
+            "sampling": asdict(self._sampler.settings) if self._sampler else None,
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """For checkpoints: what the batches depend on. Where to go on follows from the trainer's step."""
+        return {"identity": json.dumps(self.identity, sort_keys=True)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Raises UserError where a checkpoint was made with other batches: it could not be resumed."""
+        before, now = json.loads(state_dict["identity"]), json.loads(self.state_dict()["identity"])
+        if differing := [key for key in now if before.get(key) != now[key]]:
+            raise UserError(
+                f"checkpoint: was trained with other data ({', '.join(differing)}); resume with the same data"
+                " or train from the start"
+            )
 
     def train_dataloader(self) -> DataLoader[tuple[Sample, Sample | None]]:
-        videos = self.training_set
+        trainer = self.trainer
+        accumulate = trainer.accumulate_grad_batches if trainer else 1
+        num_ranks = trainer.world_size if trainer else 1
         paired = PairedVideos(
-            videos,
-            self._trimmed.training_set if self._trimmed else None,
-            class_map=self._counterpart,
-            seed=self._seed,
+            self.training_set,
+            self.trimmed.training_set if self.trimmed else None,
+            class_map=self.class_map,
+            seed=self.seed,
         )
-        a_step = self.trainer.accumulate_grad_batches if self.trainer else 1
-        stream = TrainingSampler(
-            len(videos),
-            batch_size=self._batch_size,
-            num_steps=self._num_steps * a_step,
-            seed=self._seed,
-            start_step=self.trainer.global_step * a_step if self.trainer else 0,
-            rank=self.trainer.global_rank if self.trainer else 0,
-            num_ranks=self.trainer.world_size if self.trainer else 1,
+        sampler = TrainingSampler(
+            len(self.training_set),
+            batch_size=self.batch_size,
+            seed=self.seed,
+            accumulate=accumulate,
+            start=lambda: trainer.global_step * accumulate if trainer else 0,
+            rank=trainer.global_rank if trainer else 0,
+            num_ranks=num_ranks,
         )
-        return DataLoader(
+        return _ResumableLoader(
             paired,
-            batch_sampler=stream,
+            batch_size=self.batch_size // num_ranks,
+            sampler=sampler,
             collate_fn=TrainingBatch.collate,
             num_workers=self._num_workers,
+            persistent_workers=self._num_workers > 0,
         )
 
+    def val_dataloader(self) -> Sequence[DataLoader[Sample]]:
+        return [self._one_by_one(self.held_out)] if self.held_out else []
+
     def test_dataloader(self) -> DataLoader[Sample]:
-        videos = [record.without_segments() for record in self.dataset.test]
+        return self._one_by_one(self.dataset.test)
+
+    def predict_dataloader(self) -> DataLoader[Sample]:
+        """The test videos."""
+        return self.test_dataloader()
+
+    def _one_by_one(self, records: Sequence[VideoRecord]) -> DataLoader[Sample]:
+        """Of several processes each takes its part of the videos, no video comes twice."""
+        rank, num_ranks = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        if len(records) < num_ranks:
+            raise UserError(
+                f"{self.availability.summary()}: got {len(records)} videos to test on {num_ranks} processes;"
+                " need at least one for each"
+            )
+        videos = self._features(records)
         return DataLoader(
-            self._features(videos),
+            videos,
             batch_size=1,  # nothing is padded, and the longest video bounds the memory
+            sampler=UnrepeatedDistributedSampler(videos, num_replicas=num_ranks, rank=rank, shuffle=False),
             collate_fn=VideoBatch.collate,
             num_workers=self._num_workers,
         )
 
-    def _features(self, videos: Sequence[LabelledVideo]) -> FeatureDataset:
-        return FeatureDataset(videos, self.dataset.classes, self._store, self.stream, self._sampler)
+    def _features(self, records: Sequence[VideoRecord]) -> FeatureDataset:
+        videos: list[LabelledVideo] = [record.without_segments() for record in records]
+        return FeatureDataset(videos, self.classes, self.source, self.stream, self._sampler)
+
+
+class _ResumableLoader(DataLoader[Any]):
+    """Tells Lightning that training can go on within an epoch: the sampler starts at the trainer's step."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Nothing to do."""
 
 
 class THUMOS14DataModule(VideoDataModule):
     """THUMOS14: 200 validation videos train, a named list of test videos tests.
 
-    `annotations`: the official folders or a JSON in ActivityNet's layout; see `read_thumos14`.
+    Args:
+        annotations: the official folders or a JSON in ActivityNet's layout; see `read_thumos14`.
+        features: folder of a feature store.
+        videos: folder of the video files, for pictures only.
+        test_list: "210", "211", "212" or "213".
+        weak_labels: "temporal" or "meta", see `read_thumos14`.
+        overlap, options: as for `VideoDataModule`.
     """
 
     def __init__(
         self,
-        annotations: Path,
-        videos: Path,
-        store: FeatureSource,
+        annotations: str | Path,
+        features: str | Path | FeatureSource,
         *,
+        videos: str | Path = "",
         test_list: str = "210",
         weak_labels: str = "temporal",
+        overlap: str | Path | Mapping[str, str] | None = "thumos14",
         **options: Any,
     ) -> None:
-        dataset = read_thumos14(annotations, videos, test_list=test_list, weak_labels=weak_labels)
-        super().__init__(dataset, store, **options)
+        dataset = read_thumos14(Path(annotations), Path(videos), test_list=test_list, weak_labels=weak_labels)
+        super().__init__(
+            dataset, features, **{"overlap": overlap, "protocol": f"thumos14-{test_list}", **options}
+        )
 
 
 class ActivityNetDataModule(VideoDataModule):
-    """ActivityNet 1.3: 10,024 training videos, 4,926 validation videos test; see `read_activitynet`."""
+    """ActivityNet 1.3: 10,024 training videos, 4,926 validation videos test; see `read_activitynet`.
 
-    def __init__(self, annotations: Path, videos: Path, store: FeatureSource, **options: Any) -> None:
-        super().__init__(read_activitynet(annotations, videos), store, **options)
-
-
-class UCF101DataModule(VideoDataModule):
-    """One of UCF101's three splits, all classes or some; see `read_ucf101`."""
+    Arguments as for `THUMOS14DataModule`.
+    """
 
     def __init__(
         self,
-        annotations: Path,
-        videos: Path,
-        store: FeatureSource,
+        annotations: str | Path,
+        features: str | Path | FeatureSource,
         *,
-        split: int = 1,
-        classes: Sequence[str] | None = None,
+        videos: str | Path = "",
+        overlap: str | Path | Mapping[str, str] | None = "activitynet",
         **options: Any,
     ) -> None:
-        super().__init__(read_ucf101(annotations, videos, split=split, classes=classes), store, **options)
+        dataset = read_activitynet(Path(annotations), Path(videos))
+        super().__init__(dataset, features, **{"overlap": overlap, "protocol": "activitynet", **options})
+
+
+class UCF101DataModule(VideoDataModule):
+    """One of UCF101's three splits: trimmed clips of all classes or some; see `read_ucf101`.
+
+    Args:
+        annotations: folder with classInd.txt and the split files.
+        features: folder of a feature store.
+        videos: folder of the clips, for pictures only.
+        split: 1, 2 or 3.
+        classes: names, or "thumos14" or "activitynet" for the classes that these share with UCF101.
+        options: as for `VideoDataModule`.
+    """
+
+    def __init__(
+        self,
+        annotations: str | Path,
+        features: str | Path | FeatureSource,
+        *,
+        videos: str | Path = "",
+        split: int = 1,
+        classes: str | Sequence[str] | None = None,
+        **options: Any,
+    ) -> None:
+        if isinstance(classes, str):
+            classes = shared_classes(classes)
+        dataset = read_ucf101(Path(annotations), Path(videos), split=split, classes=classes)
+        super().__init__(dataset, features, **options)
+
+
+def shared_classes(name: str) -> list[str]:
+    """The classes of UCF101 on the list of that name; UserError for another name."""
+    path = shipped_overlap(name)
+    if path is None:
+        raise UserError(f"classes: got {name!r}, need thumos14, activitynet or a list of class names")
+    return sorted({row["trimmed"] for row in read_table(path, ("trimmed",))})

@@ -2,61 +2,125 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tsrnet.core.errors import UserError
-from tsrnet.datasets.records import (
-    Segment,
-    VideoRecord,
-    activitynet_records,
-    check_records,
-    labels_of,
-    read_database,
+from tsrnet.datasets.activitynet_layout import activitynet_records, read_database
+from tsrnet.datasets.annotation_files import read_text
+from tsrnet.datasets.records import Segment, VideoRecord, check_records, labels_of, listed
+from tsrnet.datasets.subsets import SUBSETS, split_subsets
+from tsrnet.datasets.thumos14 import (
+    AMBIGUOUS,
+    CLASS_NUMBERS,
+    class_file_subsets,
+    class_files,
+    left_out_of,
+    split_ambiguous,
 )
-from tsrnet.datasets.thumos14 import AMBIGUOUS, CLASS_NUMBERS, class_files, left_out_of, split_ambiguous
 from tsrnet.metrics.detection import Segments
 from tsrnet.metrics.predictions import GroundTruth
 from tsrnet.metrics.protocols import Protocol
 
 
-def read_ground_truth(path: Path, protocol: Protocol, subset: str | None = None) -> GroundTruth:
-    """The annotated videos of a subset (default: the protocol's).
+def read_ground_truth(
+    path: Path, protocol: Protocol, subset: str | None = None, *, videos: Path | None = None
+) -> GroundTruth:
+    """The annotated videos of a subset.
 
-    `path` is a JSON file in ActivityNet's layout, or a folder with THUMOS14's class files, directly or
-    below. Raises UserError for a file that is wrong or has no such subset.
+    Args:
+        path: a JSON file in ActivityNet's layout, or a folder with THUMOS14's class files, directly or
+            below.
+        protocol: leaves out the videos that its list lacks.
+        subset: its name in the file, or another of the same meaning (`SUBSETS`). None: the one that
+            tests by `split_subsets`, or the protocol's.
+        videos: file with the ids to score, one a line or as a JSON list. None: all of the subset.
+
+    Raises:
+        UserError: a file is wrong, has no such subset, or other videos than `protocol` or `videos` name.
     """
-    subset = subset or protocol.subset
-    if path.is_dir():
-        segments = class_files(path, subset)
-        records: Iterable[VideoRecord] = [
-            VideoRecord(video, subset, None, labels_of(found), tuple(found))
-            for video, found in sorted(segments.items())
-        ]
-    else:
-        read = list(activitynet_records(path, read_database(path)))
-        records = [record for record in read if record.subset.lower() == subset.lower()]
-        if not records:
-            there = ", ".join(sorted({record.subset for record in read})) or "none"
-            raise UserError(f"{path}: got no video of the subset {subset!r}, it has: {there}; give subset=")
-    return ground_truth(check_records(path, map(split_ambiguous, records)).records, protocol)
-
-
-def ground_truth(records: Sequence[VideoRecord], protocol: Protocol) -> GroundTruth:
-    """Of the records of a test set; classes are those that occur."""
+    read = list(_text_records(path) if path.is_dir() else activitynet_records(path, read_database(path)))
+    names = _subset_names(read, subset, protocol)
+    records = [record for record in read if record.subset in names]
+    if not records:
+        there = ", ".join(sorted({record.subset for record in read})) or "none"
+        wanted = subset or protocol.subset
+        raise UserError(f"{path}: got no video of the subset {wanted!r}, it has: {there}; give subset=")
+    records = list(check_records(path, map(split_ambiguous, records)).records)
     ignored = left_out_of(protocol.test_list) if protocol.test_list else {}
+    ignored = {video: f"{video}: {reason}" for video, reason in ignored.items()}
+    if videos is not None:
+        chosen = _read_ids(videos, {record.id for record in records})
+        ignored |= {r.id: f"{videos} does not list their videos" for r in records if r.id not in chosen}
     kept = [record for record in records if record.id not in ignored]
-    classes = tuple(sorted({label for record in kept for label in record.labels} - {AMBIGUOUS}))
-    label = {name: index for index, name in enumerate(classes)} | {AMBIGUOUS: -1}
+    if protocol.num_videos not in (None, len(kept)):
+        raise UserError(
+            f"videos: got {len(kept):,} videos, {protocol.name} has {protocol.num_videos:,}; give"
+            f" videos=FILE with their ids, or another protocol"
+        )
+    elsewhere = {record.id: record.subset for record in read if record.subset not in names}
+    return _ground_truth(kept, ignored, ", ".join(names), elsewhere)
+
+
+def _text_records(folder: Path) -> Iterable[VideoRecord]:
+    for subset in class_file_subsets(folder):
+        for video, found in sorted(class_files(folder, subset).items()):
+            yield VideoRecord(video, subset, None, labels_of(found), tuple(found))
+
+
+def _subset_names(records: Sequence[VideoRecord], subset: str | None, protocol: Protocol) -> list[str]:
+    """What the file calls the subset: exactly, or by another name of the same meaning."""
+    if subset is None and (test := split_subsets(records).test):
+        return sorted({record.subset for record in test})
+    there = sorted({record.subset for record in records})
+    wanted = (subset or protocol.subset).lower()
+    exactly = [name for name in there if name.lower() == wanted]
+    meaning = SUBSETS.get(wanted)
+    return exactly or [name for name in there if meaning and SUBSETS.get(name.lower()) == meaning]
+
+
+def _read_ids(path: Path, known: set[str]) -> set[str]:
+    """The ids of a list, less the v_ that many put before them."""
+    text = read_text(path).strip()
+    ids = text.splitlines()
+    if text.startswith(("[", "{")):
+        try:
+            ids = json.loads(text)
+        except ValueError as error:
+            raise UserError(f"{path}: is no JSON ({error}); need a list of ids, or one id a line") from error
+    if not isinstance(ids, list) or not ids or not all(isinstance(video, str) for video in ids):
+        raise UserError(f"{path}: got no list of ids; need one id a line, or a JSON list of them")
+    ids = [video.strip() for video in ids if video.strip()]
+    found = {video if video in known else video.removeprefix("v_") for video in ids}
+    if unknown := sorted(found - known):
+        raise UserError(
+            f"{path}: got {len(unknown):,} of {len(found):,} ids that the scored subset lacks, such as"
+            f" {listed(unknown, most=3)}; need the list of this subset"
+        )
+    return found
+
+
+def _ground_truth(
+    records: Sequence[VideoRecord], ignored: dict[str, str], subset: str, elsewhere: dict[str, str]
+) -> GroundTruth:
+    """Of the records of a test set; classes are those that occur."""
+    classes = tuple(sorted({label for record in records for label in record.labels}))
+    number = {name: index for index, name in enumerate(classes)} | {AMBIGUOUS: -1}
 
     def columns(segments: Iterable[tuple[int, Segment]]) -> Segments:
-        return Segments.of([(video, label[s.label], s.start_s, s.end_s, 0.0) for video, s in segments])
+        return Segments.of([(video, number[s.label], s.start_s, s.end_s, 0.0) for video, s in segments])
 
     return GroundTruth(
         classes,
-        tuple(record.id for record in kept),
-        columns((video, s) for video, record in enumerate(kept) for s in record.segments),
-        columns((video, s) for video, record in enumerate(kept) for s in record.ambiguous),
+        tuple(record.id for record in records),
+        columns((video, s) for video, record in enumerate(records) for s in record.segments),
+        columns(
+            (video, Segment(0, 1, name)) for video, record in enumerate(records) for name in record.labels
+        ),
+        columns((video, s) for video, record in enumerate(records) for s in record.ambiguous),
         ignored,
-        {name: number for name, number in CLASS_NUMBERS.items() if name in label},
+        {name: text for name, text in CLASS_NUMBERS.items() if name in number},
+        subset,
+        elsewhere,
     )

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tsrnet.core.errors import UserError
-from tsrnet.datasets.records import check_label, read_table, read_text
+from tsrnet.datasets.annotation_files import read_table, read_text
+from tsrnet.datasets.records import check_label
 
 _COLUMNS = ("untrimmed", "trimmed")
 _OTHER_COLUMNS = ("activitynet_label", "ucf101_label")

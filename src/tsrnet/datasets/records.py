@@ -1,21 +1,18 @@
-"""Annotation records, the same for every dataset, how they are checked, and ActivityNet's JSON layout."""
+"""Annotation records, the same for every dataset: how they are checked and which of them train."""
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 from tsrnet.core.errors import UserError
 from tsrnet.core.files import check_id
+from tsrnet.datasets.annotation_files import read_table as read_table
 
 
 @dataclass(frozen=True)
@@ -59,8 +56,9 @@ class VideoRecord:
 class VideoDataset:
     """The videos of a dataset: its name, classes in order, training and test records, folder.
 
-    Files are `<videos>/<id><suffix>`, or `<videos>/<folders[id]>/<id><suffix>` for ids in `folders`.
-    `remarks` says in one sentence each what was odd or left out when the annotations were read.
+    A file is `files[id]`, or `<videos>/<id>.mp4` for ids that are not in `files`. `remarks` has a sentence
+    for all that was odd or left out when the annotations were read; `understood` is one line on what was
+    taken for training and what for testing.
     """
 
     name: str
@@ -68,12 +66,12 @@ class VideoDataset:
     train: tuple[VideoRecord, ...]
     test: tuple[VideoRecord, ...]
     videos: Path
-    suffix: str = ".mp4"
-    folders: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, Path] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    understood: str = ""
 
     def path(self, video_id: str) -> Path:
-        return self.videos / self.folders.get(video_id, "") / f"{check_id(video_id)}{self.suffix}"
+        return self.files.get(check_id(video_id), self.videos / f"{video_id}.mp4")
 
     def of_classes(self, classes: Sequence[str]) -> VideoDataset:
         """The training videos of these classes, with no other labels; nothing to test on."""
@@ -84,24 +82,30 @@ class VideoDataset:
         train = tuple(record for record in kept if record.labels)
         return replace(self, classes=tuple(sorted(classes)), train=train, test=())
 
-    def held_out(self, share: float) -> VideoDataset:
-        """A share of the training videos of each class, without segments, in place of the test videos.
+    def held_out(self, share: float, *, segments: bool = False) -> VideoDataset:
+        """A share of the training videos of each class in place of the test videos.
 
-        Which ones follows from their ids alone. Raises UserError where a side is empty.
+        They keep their segments with `segments`. Which ones follows from ids and labels alone; no class
+        loses its last training video. Raises UserError where a side is empty.
         """
         order = sorted(self.train, key=lambda r: (r.labels, hashlib.sha256(r.id.encode()).hexdigest()))
-        chosen = {
-            record.id for i, record in enumerate(order) if math.floor((i + 1) * share) > math.floor(i * share)
-        }
+        left = Counter(label for record in self.train for label in record.labels)
+        chosen = set()
+        for i, record in enumerate(order):
+            due = math.floor((i + 1) * share) > math.floor(i * share)
+            if due and all(left[label] > 1 for label in record.labels):
+                chosen.add(record.id)
+                left.subtract(record.labels)
         if not 0 < len(chosen) < len(order):
             raise UserError(
-                f"holdout: got {share} of {len(order)} training videos, which leaves a side empty"
+                f"holdout: got {share} of {len(order)} training videos, which leaves a side empty;"
+                " need more videos or another share (each class keeps one video to train on)"
             )
         train = tuple(record for record in self.train if record.id not in chosen)
-        held = (record for record in self.train if record.id in chosen)
-        return replace(
-            self, train=train, test=tuple(replace(record, segments=(), ambiguous=()) for record in held)
-        )
+        test = tuple(record for record in self.train if record.id in chosen)
+        if not segments:
+            test = tuple(replace(record, segments=(), ambiguous=()) for record in test)
+        return replace(self, train=train, test=test)
 
 
 @dataclass(frozen=True)
@@ -112,11 +116,6 @@ class Annotations:
     remarks: tuple[str, ...]
 
 
-def read_activitynet_json(path: Path, *, classes: Sequence[str] | None = None) -> Annotations:
-    """The checked records of a file in ActivityNet's layout; UserError as for `check_records`."""
-    return check_records(path, activitynet_records(path, read_database(path)), classes=classes)
-
-
 def check_records(
     path: Path, records: Iterable[VideoRecord], *, classes: Sequence[str] | None = None
 ) -> Annotations:
@@ -124,7 +123,8 @@ def check_records(
 
     Odd are segments that are empty, exact duplicates, or outside the video. Raises UserError that names
     `path` and the video for a duplicate or unsafe id, a duration that is not above 0, an inverted
-    segment, a time that is negative or not finite, and a label that is not among `classes`.
+    segment, a time that is negative or not finite, and a label that is not among `classes`. A label
+    without a segment in a video that has some is odd, too.
     """
     kept: dict[str, VideoRecord] = {}
     remarks: list[str] = []
@@ -145,6 +145,8 @@ def check_records(
         for segment, count in Counter(record.segments + record.ambiguous).items():
             check_segment(segment, where=where)
             remarks += _oddities(record, segment, count)
+        if record.segments and (bare := set(record.labels) - set(labels_of(record.segments))):
+            remarks.append(f"video {record.id!r}: no segment of its label {listed(sorted(bare))}.")
         kept[record.id] = record
     return Annotations(tuple(kept.values()), tuple(remarks))
 
@@ -180,91 +182,6 @@ def _text(segment: Segment) -> str:
     return f"{segment.start_s:.10g} to {segment.end_s:.10g} s of {segment.label!r}"
 
 
-def read_text(path: Path) -> str:
-    """The text of an annotation file; UserError when it is missing or no text."""
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise UserError(
-            f"{path}: there is no such annotation file; put it there or correct the setting `annotations`"
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: got no readable text ({error}); need an annotation file") from error
-
-
-def read_json(path: Path) -> Any:
-    """What a JSON file holds; UserError when it is no JSON or a key (a video) occurs twice."""
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        entries: dict[str, Any] = {}
-        for key, value in pairs:
-            if key in entries:
-                raise UserError(f"{path}: {key!r} is listed twice, need each key once; remove one of the two")
-            entries[key] = value
-        return entries
-
-    text = read_text(path)
-    try:
-        return json.loads(text, object_pairs_hook=unique)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: is no JSON file ({error}); get it again") from error
-
-
-def read_database(path: Path) -> Mapping[str, Any]:
-    """The entries by video id of a JSON file in ActivityNet's layout."""
-    content = read_json(path)
-    database = content.get("database") if isinstance(content, dict) else None
-    if not isinstance(database, dict):
-        raise UserError(
-            f"{path}: is not in ActivityNet's layout; need database / id / duration, subset, annotations"
-        )
-    return database
-
-
-def activitynet_records(path: Path, database: Mapping[str, Any]) -> Iterable[VideoRecord]:
-    """Unchecked records of ActivityNet's entries; UserError that names the video that is malformed.
-
-    Only videos of the subset "testing" may do without annotations.
-    """
-    for video_id, entry in database.items():
-        try:
-            subset = _name(entry["subset"])
-            found = entry.get("annotations", []) if subset == "testing" else entry["annotations"]
-            segments = tuple(_segment(annotation) for annotation in found)
-            fps = None if entry.get("fps") is None else float(entry["fps"])
-            duration_s = float(entry["duration"])
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-            raise UserError(
-                f"{path}: video {video_id!r}: is not in ActivityNet's layout ({error!r}); "
-                "need duration, subset and annotations with label and segment [start, end]"
-            ) from error
-        yield VideoRecord(video_id, subset, duration_s, labels_of(segments), segments, fps)
-
-
-def _segment(annotation: Any) -> Segment:
-    start_s, end_s = annotation["segment"]
-    return Segment(float(start_s), float(end_s), _name(annotation["label"]))
-
-
-def _name(value: Any) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise TypeError(f"got {value!r} for a name")
-    return value
-
-
-def read_table(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
-    """The rows of a CSV file with a header; UserError when one of `columns` or a value lacks."""
-    rows = csv.DictReader(io.StringIO(read_text(path)))
-    if lacking := [name for name in columns if name not in (rows.fieldnames or ())]:
-        raise UserError(f"{path}: got columns {rows.fieldnames}, need {lacking}; add them to the first line")
-    table = []
-    for row in rows:
-        if not all(row[name] for name in columns):
-            raise UserError(f"{path}, line {rows.line_num}: lacks a value; need {list(columns)}")
-        table.append(row)
-    return table
-
-
 def labels_of(segments: Iterable[Segment]) -> tuple[str, ...]:
     """The labels of the segments, each once, sorted."""
     return tuple(sorted({segment.label for segment in segments}))
@@ -273,3 +190,14 @@ def labels_of(segments: Iterable[Segment]) -> tuple[str, ...]:
 def classes_of(records: Iterable[VideoRecord]) -> tuple[str, ...]:
     """The labels that occur, sorted."""
     return tuple(sorted({label for record in records for label in record.labels}))
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """As "'a', 'b' and 7 more"."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(repr, names[:most])) + more
+
+
+def counted(count: int, what: str) -> str:
+    """As "1 video" or "1,200 videos"."""
+    return f"{count:,} {what}{'s' * (count != 1)}"

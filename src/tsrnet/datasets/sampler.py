@@ -6,14 +6,14 @@ with just the batches that were left.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset, DistributedSampler
 
 from tsrnet.core.errors import UserError
 from tsrnet.datasets.batch import Sample
@@ -78,11 +78,23 @@ class Draw:
     position: int
 
 
-class TrainingSampler(Sampler[list[Draw]]):
-    """`num_steps` batches from one shuffled pass over the videos after another.
+class TrainingSampler(DistributedSampler[Draw]):
+    """Videos in one shuffled pass after another; each of several processes takes its part of every batch.
 
-    Batches run on across passes, so each has `batch_size` videos. `start_step` leaves out the
-    batches that an earlier run has seen. Of `num_ranks` processes each takes its part of every batch.
+    Batches run on across passes, so each has `batch_size` videos. An epoch has as many batches as hold
+    all videos, rounded up to whole optimiser steps. Every iteration goes on at batch number `start()`
+    of the training to the end of that epoch, so a resumed training draws just what was left.
+
+    Args:
+        num_videos: of the training set.
+        batch_size: videos of a batch over all processes.
+        seed: decides the order.
+        accumulate: batches of an optimiser step.
+        start: number of batches that the training has seen.
+        rank, num_ranks: this process and how many there are.
+
+    Raises:
+        UserError: the processes cannot share a batch evenly.
     """
 
     def __init__(
@@ -90,37 +102,37 @@ class TrainingSampler(Sampler[list[Draw]]):
         num_videos: int,
         *,
         batch_size: int,
-        num_steps: int,
         seed: int,
-        start_step: int = 0,
+        accumulate: int = 1,
+        start: Callable[[], int] = lambda: 0,
         rank: int = 0,
         num_ranks: int = 1,
     ) -> None:
+        # A DistributedSampler, so that Lightning does not wrap it in one of its own.
+        super().__init__(range(num_videos), num_replicas=num_ranks, rank=rank, shuffle=False)  # type: ignore[arg-type]
         if batch_size % num_ranks:
             raise UserError(
                 f"optimizer.batch_size: got {batch_size} for {num_ranks} processes, need a multiple of them"
             )
-        self._num_videos, self._batch_size, self._num_steps = num_videos, batch_size, num_steps
-        self._seed, self._start_step = seed, start_step
-        self._part = slice(rank, None, num_ranks)
+        self._num_videos, self._batch_size, self._seed, self._start = num_videos, batch_size, seed, start
+        self.num_batches = -(-num_videos // (batch_size * accumulate)) * accumulate
 
     def __len__(self) -> int:
-        return self._num_steps
+        return self.num_batches * self._batch_size // self.num_replicas
 
-    def __iter__(self) -> Iterator[list[Draw]]:
+    def __iter__(self) -> Iterator[Draw]:
         order: npt.NDArray[np.int64] = np.empty(0, np.int64)
         of_pass = -1
-        for step in range(self._start_step, self._num_steps):
-            batch = []
-            for position in range(step * self._batch_size, (step + 1) * self._batch_size):
+        first = self._start()
+        end = (first // self.num_batches + 1) * self.num_batches
+        for batch in range(first, end):
+            positions = range(batch * self._batch_size, (batch + 1) * self._batch_size)
+            for position in positions[self.rank :: self.num_replicas]:
                 number, place = divmod(position, self._num_videos)
                 if number != of_pass:
-                    order, of_pass = (
-                        np.random.default_rng((self._seed, number)).permutation(self._num_videos),
-                        number,
-                    )
-                batch.append(Draw(int(order[place]), position))
-            yield batch[self._part]
+                    rng = np.random.default_rng((self._seed, number))
+                    order, of_pass = rng.permutation(self._num_videos), number
+                yield Draw(int(order[place]), position)
 
 
 class PairedVideos(Dataset[tuple[Sample, Sample | None]]):

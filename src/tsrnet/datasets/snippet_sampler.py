@@ -4,38 +4,34 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as TF
 
+from tsrnet.core.settings import KNOWN_KEYS, NotBool
 from tsrnet.video.snippet_images import SnippetImages
 
 _STILL = 127.5
 """Grey value of no flow."""
 
 
-@dataclass(frozen=True)
+@pydantic_dataclass(frozen=True, config=KNOWN_KEYS)
 class SamplingSettings:
     """`num_snippets` of a video a step; augmentation by up to `rotation` degrees, crops of at least `crop`
     of a side, and mirrored or not (`mirror`), the same for all snippets of a video.
     """
 
-    num_snippets: int = 16
-    rotation: float = 10.0
-    crop: float = 0.8
+    num_snippets: Annotated[int, Field(ge=2), NotBool] = 16
+    rotation: Annotated[float, Field(ge=0, le=180), NotBool] = 10.0
+    crop: Annotated[float, Field(gt=0, le=1), NotBool] = 0.8
     mirror: bool = False
-
-    def __post_init__(self) -> None:
-        if self.num_snippets < 2:
-            raise ValueError(f"backbone.num_snippets: got {self.num_snippets}, need at least 2")
-        if not 0 <= self.rotation <= 180:
-            raise ValueError(f"backbone.rotation: got {self.rotation}, need 0 to 180 degrees")
-        if not 0 < self.crop <= 1:
-            raise ValueError(f"backbone.crop: got {self.crop}, need a share of a side in (0, 1]")
 
 
 def sample_snippets(length: int, count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:

@@ -9,20 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from tsrnet.core.errors import UserError
+from tsrnet.datasets.activitynet_layout import activitynet_records, read_database
+from tsrnet.datasets.annotation_files import read_json, read_table, read_text
 from tsrnet.datasets.records import (
     Segment,
     VideoDataset,
     VideoRecord,
-    activitynet_records,
     check_label,
     check_records,
     check_segment,
     labels_of,
-    read_database,
-    read_json,
-    read_table,
-    read_text,
 )
+from tsrnet.datasets.subsets import split_subsets
+from tsrnet.datasets.video_folder import VideoFolder
 
 CLASS_NUMBERS = {
     "BaseballPitch": "7",
@@ -59,12 +58,13 @@ _FILES = {  # subset: ending of the class files, table of durations, meta file a
 def read_thumos14(
     annotations: Path, videos: Path, *, test_list: str = "210", weak_labels: str = "temporal"
 ) -> VideoDataset:
-    """The validation videos with segments of the 20 classes, and the test videos of `test_list`.
+    """The validation videos with labels of the 20 classes, and the test videos of `test_list`.
 
     `annotations` is the folder with the official text files (TH14_Temporal_annotations_*) and
-    thumos14_*_metadata.csv, or a JSON file in ActivityNet's layout. `test_list`: "210", "212" or "213".
-    `weak_labels`: labels are the classes of the segments ("temporal") or those of the .mat files that
-    come with the videos ("meta"). Raises UserError when a file lacks or is wrong.
+    thumos14_*_metadata.csv, or a JSON file in ActivityNet's layout, whose subsets may have other names
+    (OpenTAD: training, validation; see `split_subsets`). `test_list`: "210", "211", "212" or "213".
+    `weak_labels`: labels are those of the annotations ("temporal") or of the .mat files that come with
+    the videos ("meta"). Raises UserError when a file is missing or wrong.
     """
     left_out = left_out_of(test_list)
     if weak_labels not in ("temporal", "meta"):
@@ -74,25 +74,16 @@ def read_thumos14(
         _text_records(annotations) if texts else activitynet_records(annotations, read_database(annotations))
     )
     read = check_records(annotations, map(split_ambiguous, raw), classes=CLASSES)
-    remarks = list(read.remarks)
-    train, test = [], []
-    for record in read.records:
-        subset = record.subset.lower()
-        if subset not in _FILES:
-            remarks.append(f"video {record.id!r}: is of the subset {record.subset!r} and is left out.")
-        elif subset == "validation" and not record.segments:
-            remarks.append(f"video {record.id!r}: has no segment of the 20 classes and is left out.")
-        elif subset == "validation":
-            train.append(record)
-        elif record.id in left_out:
+    parts = split_subsets(read.records)
+    remarks = [*read.remarks, *parts.remarks]
+    for record in parts.train:
+        if not record.labels:
+            remarks.append(f"video {record.id!r}: has no label of the 20 classes and is left out.")
+    for record in parts.test:
+        if record.id in left_out:
             remarks.append(f"video {record.id!r}: is left out, {left_out[record.id]}.")
-        else:
-            test.append(record)
-    if not train or not test:
-        raise UserError(
-            f"{annotations}: got {len(train)} validation and {len(test)} test videos, need both; "
-            "give the annotations of both subsets"
-        )
+    train = [record for record in parts.train if record.labels]
+    test = [record for record in parts.test if record.id not in left_out]
     if weak_labels == "meta":
         folder = annotations if texts else annotations.parent
         train = _with_meta_labels(folder, "validation", train, remarks)
@@ -100,13 +91,17 @@ def read_thumos14(
     remarks += [f"video {r.id!r}: has no label and is left out of training." for r in train if not r.labels]
     remarks += [f"video {r.id!r}: has no label and is tested all the same." for r in test if not r.labels]
     if len(test) != int(test_list):
-        remarks.append(f"{len(test)} videos are annotated of the test list {test_list}.")
+        remarks.append(f"{len(test)} of the {test_list} videos of the test list are annotated.")
     labelled = tuple(record for record in train if record.labels)
-    return VideoDataset("thumos14", CLASSES, labelled, tuple(test), videos, remarks=tuple(remarks))
+    parts = replace(parts, train=labelled, test=tuple(test)).check(annotations)
+    files = VideoFolder(videos, "*").of_ids(record.id for record in (*labelled, *test))
+    return VideoDataset(
+        "thumos14", CLASSES, labelled, tuple(test), videos, files, tuple(remarks), parts.understood
+    )
 
 
 def left_out_of(test_list: str) -> dict[str, str]:
-    """{test video: reason} of those that a test list ("210", "212", "213") leaves out."""
+    """{test video: reason} of those that a test list ("210", "211", "212", "213") leaves out."""
     lists = read_json(_TEST_LISTS)["left_out"]
     if test_list not in lists:
         raise UserError(f"THUMOS14 test_list: got {test_list!r}, need one of {', '.join(lists)}")
@@ -117,7 +112,8 @@ def split_ambiguous(record: VideoRecord) -> VideoRecord:
     """The record with its Ambiguous segments apart: they are no class."""
     segments = tuple(segment for segment in record.segments if segment.label != AMBIGUOUS)
     ambiguous = tuple(segment for segment in record.segments if segment.label == AMBIGUOUS)
-    return replace(record, labels=labels_of(segments), segments=segments, ambiguous=ambiguous)
+    labels = tuple(label for label in record.labels if label != AMBIGUOUS)
+    return replace(record, labels=labels, segments=segments, ambiguous=ambiguous)
 
 
 def _text_records(folder: Path) -> Iterable[VideoRecord]:
@@ -129,16 +125,31 @@ def _text_records(folder: Path) -> Iterable[VideoRecord]:
             if video_id not in durations:
                 raise UserError(f"{table}: video {video_id!r}: its duration lacks; add a line for it")
             duration_s, fps = durations[video_id]
-            yield VideoRecord(video_id, subset, duration_s, (), tuple(segments[video_id]), fps)
+            found = tuple(segments[video_id])
+            yield VideoRecord(video_id, subset, duration_s, labels_of(found), found, fps)
+
+
+def class_file_subsets(folder: Path) -> list[str]:
+    """The subsets whose class files are in the folder; UserError where there are none."""
+    found = [
+        subset for subset in _FILES if list(_class_folder(folder, subset).glob(f"*_{_FILES[subset][0]}.txt"))
+    ]
+    if not found:
+        raise UserError(
+            f"{folder}: holds no class files of THUMOS14; need {CLASSES[0]}_test.txt and so on, there or in"
+            " TH14_Temporal_annotations_test/annotation"
+        )
+    return found
+
+
+def _class_folder(folder: Path, subset: str) -> Path:
+    below = folder / f"TH14_Temporal_annotations_{subset}" / "annotation"
+    return folder if list(folder.glob(f"*_{_FILES[subset][0]}.txt")) else below
 
 
 def class_files(folder: Path, subset: str) -> dict[str, list[Segment]]:
     """{video: segments} of the 20 class files and Ambiguous, in the folder or in TH14_* below it."""
-    if subset not in _FILES:
-        raise UserError(f"subset: got {subset}, THUMOS14 has {' and '.join(_FILES)}")
-    ending = _FILES[subset][0]
-    below = folder / f"TH14_Temporal_annotations_{subset}" / "annotation"
-    lists = folder if list(folder.glob(f"*_{ending}.txt")) else below
+    ending, lists = _FILES[subset][0], _class_folder(folder, subset)
     segments: dict[str, list[Segment]] = {}
     names = {path.name.removesuffix(f"_{ending}.txt") for path in lists.glob(f"*_{ending}.txt")}
     for name in sorted(names):

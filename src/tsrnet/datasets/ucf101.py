@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from tsrnet.core.errors import UserError
-from tsrnet.datasets.records import VideoDataset, VideoRecord, check_label, check_records, read_text
+from tsrnet.datasets.annotation_files import read_text
+from tsrnet.datasets.records import VideoDataset, VideoRecord, check_label, check_records
+from tsrnet.datasets.subsets import Parts
+from tsrnet.datasets.video_folder import VideoFolder, without_suffix
 
 
 def read_ucf101(
@@ -15,7 +19,8 @@ def read_ucf101(
     """The clips of a split (1, 2 or 3), of `classes` only if these are given.
 
     `annotations` holds classInd.txt, trainlist0N.txt and testlist0N.txt; a clip is
-    `<videos>/<class>/<id>.avi`. Raises UserError for a missing or malformed file and an unknown class.
+    `<videos>/<class>/<id>.avi`, or with another suffix of a video, whatever the lists say. Raises
+    UserError for a missing or malformed file and an unknown class.
     """
     if split not in (1, 2, 3):
         raise UserError(f"UCF101 split: got {split}, need 1, 2 or 3; correct the setting `split`")
@@ -24,7 +29,8 @@ def read_ucf101(
         check_label(name, known, where=f"{annotations / 'classInd.txt'}")
     chosen = tuple(name for name in known if classes is None or name in classes)
     records: list[VideoRecord] = []
-    folders: dict[str, str] = {}
+    folder = VideoFolder(videos, *(f"{glob.escape(name)}/*" for name in chosen))
+    files: dict[str, Path] = {}
     num_others = 0
     for subset, prefix in (("training", "trainlist"), ("testing", "testlist")):
         path = annotations / f"{prefix}0{split}.txt"
@@ -33,14 +39,14 @@ def read_ucf101(
                 continue
             clip = PurePosixPath(line.split()[0])
             where = f"{path}, line {number}"
-            if len(clip.parts) != 2 or clip.suffix != ".avi":
+            if len(clip.parts) != 2 or without_suffix(clip.name) == clip.name:
                 raise UserError(f"{where}: got {line!r}, need <class>/<clip>.avi; get the file again")
             # the folder tells the class: HandstandPushups/v_HandStandPushups_g01_c01.avi
             label = clip.parts[0]
             check_label(label, known, where=where)
             if label in chosen:
                 records.append(VideoRecord(clip.stem, subset, None, (label,), ()))
-                folders[clip.stem] = label
+                files[clip.stem] = folder.find(str(clip)) or videos / clip
             else:
                 num_others += 1
     read = check_records(annotations, records)
@@ -52,7 +58,9 @@ def read_ucf101(
         )
     left_out = (f"{num_others} clips of {len(known) - len(chosen)} other classes are left out.",)
     remarks = read.remarks + (left_out if num_others else ())
-    return VideoDataset("ucf101", chosen, train, test, videos, ".avi", folders, remarks)
+    return VideoDataset(
+        "ucf101", chosen, train, test, videos, files, remarks, Parts(train, test, {}).understood
+    )
 
 
 def _read_classes(path: Path) -> tuple[str, ...]:

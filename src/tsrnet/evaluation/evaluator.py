@@ -1,76 +1,182 @@
-"""From results of videos to what a run reports: metrics.json and detections.json."""
+"""Recognition and temporal localisation of test videos as a torchmetrics metric."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
 
-from tsrnet.datasets.records import VideoRecord
+from tsrnet.datasets.records import Segment, VideoRecord
 from tsrnet.evaluation.localize_videos import VideoResult
 from tsrnet.metrics.detection import Ints, Segments
 from tsrnet.metrics.protocols import Protocol
 from tsrnet.metrics.recognition import recognition_metrics
-from tsrnet.metrics.video_results import Results, VideoResults
-from tsrnet.video.time_grid import TimeGrid
 
 EXTERNAL_DATA = {"used": True, "details": "trimmed videos for knowledge transfer, pretrained backbone"}
 """What a submission in ActivityNet's format has to say of it."""
 
 
-def submission(detections: Segments, videos: Mapping[int, str], classes: Sequence[str]) -> dict[str, object]:
-    """Detections in ActivityNet's submission format, an entry for each of `videos`, the best first.
+@dataclass(frozen=True)
+class Results:
+    """Of the videos with indices `videos`, ascending: detections, and stream -> (videos, classes)
+    probabilities; `attention` (rows, 3): index of the stream, mean attention inside and outside segments."""
 
-    `videos`: index -> id.
+    videos: Ints
+    detections: Segments
+    probabilities: Mapping[str, npt.NDArray[np.float64]]
+    attention: npt.NDArray[np.float64]
+
+
+class VideoEvaluator(Metric):
+    """Accuracy, mAP and hit@k of recognition, temporal mAP, and attention inside against outside segments.
+
+    Videos that have no result count as missed. A video that two processes give counts once.
+
+    Args:
+        records: all annotated test videos, also those without features.
+        classes: in the order of the network's rows.
+        protocol: rule and tIoU thresholds of the detection.
+        streams: of the results, "fusion" last where there are two.
+        options: as for `torchmetrics.Metric`.
     """
-    results: dict[str, list[dict[str, object]]] = {video: [] for video in sorted(videos.values())}
-    ranked = detections[np.argsort(-detections.score, kind="stable")]
-    # Nothing is rounded: others must get the same figures from the file.
-    columns = (ranked.video, ranked.label, ranked.start_s, ranked.end_s, ranked.score)
-    for video, label, start_s, end_s, score in zip(*(column.tolist() for column in columns), strict=True):
-        results[videos[video]].append({"label": classes[label], "segment": [start_s, end_s], "score": score})
-    return {
-        "version": "VERSION 1.3",
-        "results": results,
-        "external_data": EXTERNAL_DATA,
-    }
 
+    full_state_update = False
 
-class FigureCollector:
-    """Gathers what the figures need, video by video; memory does not hold the scores of snippets."""
+    def __init__(
+        self,
+        records: Sequence[VideoRecord],
+        classes: Sequence[str],
+        protocol: Protocol,
+        *,
+        streams: Sequence[str],
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.records, self.classes, self.protocol = tuple(records), tuple(classes), protocol
+        self.streams = tuple(streams)
+        self._index = {record.id: number for number, record in enumerate(records)}
+        for name in ("videos", "counts", "detections", "attention", *map(_state, streams)):
+            self.add_state(name, [], dist_reduce_fx="cat")
 
-    def __init__(self, records: Sequence[VideoRecord], classes: tuple[str, ...]) -> None:
-        self.records, self.classes = tuple(records), classes
-        self.index = {record.id: number for number, record in enumerate(records)}
-        self._results: VideoResults | None = None
-        self._attention: dict[str, list[tuple[float, float]]] = {}
-
-    def add(self, result: VideoResult, grid: TimeGrid) -> None:
-        record = self.records[self.index[result.id]]
-        if self._results is None:
-            self._results = VideoResults(tuple(result.probabilities))
-        runs = result.runs
+    def update(self, result: VideoResult) -> None:
+        """Add a video; memory does not hold the scores of its snippets."""
+        index, runs, grid = self._index[result.id], result.runs, result.grid
         start_s, end_s = grid.seconds((runs.start, runs.stop))
-        self._results.update(
-            self.index[result.id],
-            torch.from_numpy(np.stack([runs.label, start_s, end_s, runs.score], axis=1)),
-            {stream: torch.from_numpy(values) for stream, values in result.probabilities.items()},
-        )
-        for stream, attention in result.attention.items():
-            inside = grid.inside([(s.start_s, s.end_s) for s in record.segments], len(attention))
+        self._add("videos", [index])
+        self._add("counts", [len(runs.label)])
+        self._add("detections", np.stack([runs.label, start_s, end_s, runs.score], axis=1))
+        for stream in self.streams:
+            self._add(_state(stream), result.probabilities[stream][None])
+        segments = [(s.start_s, s.end_s) for s in self.records[index].segments]
+        rows = []
+        for number, attention in enumerate(result.attention.values()):
+            inside = grid.inside(segments, len(attention))
             if inside.any() and not inside.all():
                 relative = attention * len(attention)
-                means = (float(relative[inside].mean()), float(relative[~inside].mean()))
-                self._attention.setdefault(stream, []).append(means)
+                rows.append((number, float(relative[inside].mean()), float(relative[~inside].mean())))
+        self._add("attention", np.array(rows).reshape(-1, 3))
+
+    def _add(self, name: str, values: npt.ArrayLike) -> None:
+        kind = np.int64 if name in ("videos", "counts") else np.float64
+        getattr(self, name).append(torch.from_numpy(np.asarray(values, kind)).to(self.device))
+
+    def compute(self) -> dict[str, Any]:
+        """What metrics.json holds of it, fractions: "recognition": stream -> name -> value; "detection":
+        that of the protocol, None where no video has a segment; "available": both for the videos that
+        have a result; "attention": stream -> means inside and outside segments in units of 1 / n, ratio."""
+        results = self.results()
+        everything = self._metrics(results, np.arange(len(self.records)))
+        available = everything
+        if len(results.videos) < len(self.records):
+            available = self._metrics(results, results.videos)
+        return {
+            **everything,
+            "available": {"videos": len(results.videos), **available},
+            "attention": self._attention(results.attention),
+        }
+
+    def _metrics(self, results: Results, videos: Ints) -> dict[str, Any]:
+        records = [self.records[video] for video in videos]
+        labels = np.array([[name in record.labels for name in self.classes] for record in records])
+        has = np.isin(videos, results.videos)
+        missing = None if has.all() else labels[~has]
+        recognition = {
+            stream: recognition_metrics(scores, labels[has], missing=missing)
+            for stream, scores in results.probabilities.items()
+        }
+        if not any(record.segments for record in records):  # labels are all there is
+            return {"recognition": recognition, "detection": None}
+        label = {name: index for index, name in enumerate(self.classes)}
+
+        def columns(kind: str) -> Segments:
+            found: list[tuple[int, Segment]] = [
+                (int(video), segment)
+                for video, record in zip(videos, records, strict=True)
+                for segment in getattr(record, kind)
+            ]
+            rows = [(video, label.get(s.label, -1), s.start_s, s.end_s, 0.0) for video, s in found]
+            return Segments.of(rows)
+
+        detection = self.protocol.detection_metrics(
+            results.detections, columns("segments"), self.classes, columns("ambiguous")
+        )
+        return {"recognition": recognition, "detection": detection}
+
+    def _attention(self, rows: npt.NDArray[np.float64]) -> dict[str, dict[str, float]]:
+        metrics = {}
+        for number, stream in enumerate(self.streams):
+            of_stream = rows[rows[:, 0] == number, 1:]
+            if len(of_stream):
+                inside, outside = of_stream.mean(axis=0).tolist()
+                metrics[stream] = {"inside": inside, "outside": outside, "ratio": inside / outside}
+        return metrics
 
     def results(self) -> Results:
-        """What was found in the videos that have a result."""
-        return (self._results or VideoResults(())).results()
+        """What was found, each video once."""
+        if not self.videos:
+            return Results(np.empty(0, np.int64), Segments.of([]), {}, np.empty((0, 3)))
+
+        def gathered(name: str) -> npt.NDArray[Any]:
+            values: Tensor = dim_zero_cat(getattr(self, name))
+            array: npt.NDArray[Any] = values.cpu().numpy()
+            return array
+
+        given, counts, rows = gathered("videos"), gathered("counts"), gathered("detections")
+        videos, first = np.unique(given, return_index=True)
+        owner = np.repeat(np.arange(len(given)), counts)
+        kept = np.isin(owner, first)
+        rows, video = rows[kept], given[owner[kept]]
+        order = np.argsort(video, kind="stable")
+        rows, video = rows[order], video[order]
+        return Results(
+            videos,
+            Segments(video, rows[:, 0].astype(np.int64), rows[:, 1], rows[:, 2], rows[:, 3]),
+            {stream: gathered(_state(stream))[first] for stream in self.streams},
+            gathered("attention"),
+        )
+
+    def submission(self) -> dict[str, Any]:
+        """All detections of this process in ActivityNet's submission format, the best first."""
+        results = self.results()
+        found: dict[str, list[dict[str, Any]]] = {self.records[video].id: [] for video in results.videos}
+        ranked = results.detections[np.argsort(-results.detections.score, kind="stable")]
+        # Nothing is rounded: others must get the same figures from the file.
+        columns = (ranked.video, ranked.label, ranked.start_s, ranked.end_s, ranked.score)
+        rows = zip(*(column.tolist() for column in columns), strict=True)
+        for video, label, start_s, end_s, score in rows:
+            entry = {"label": self.classes[label], "segment": [start_s, end_s], "score": score}
+            found[self.records[video].id].append(entry)
+        return submission(dict(sorted(found.items())))
 
     def confusion(self) -> tuple[list[str], list[str], list[str]]:
-        """The classes; of each video with a label the first one, and the class that is recognised."""
+        """The classes; of each labelled video its first label, and the class that was recognised."""
         results = self.results()
         fused = list(results.probabilities.values())[-1]
         true, recognised = [], []
@@ -80,63 +186,23 @@ class FigureCollector:
                 recognised.append(self.classes[int(scores.argmax())])
         return list(self.classes), true, recognised
 
-    def submission(self) -> dict[str, Any]:
-        """All detections in ActivityNet's submission format."""
-        results = self.results()
-        videos = {int(video): self.records[video].id for video in results.videos}
-        return submission(results.detections, videos, self.classes)
 
-    def figures(self, protocol: Protocol) -> dict[str, Any]:
-        """Figures on the full ground truth, where a video without a result counts as missed; below
-        "available" those of the videos that have one, and how many these are."""
-        results = self.results()
-        everything = self._figures(protocol, results, np.arange(len(self.records)))
-        there = everything
-        if len(results.videos) < len(self.records):
-            there = self._figures(protocol, results, results.videos)
-        return {**everything, "available": {"videos": len(results.videos), **there}}
+def submission(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+    """ActivityNet's submission format: video id -> label, segment (s) and score of each detection."""
+    return {"version": "VERSION 1.3", "results": dict(results), "external_data": EXTERNAL_DATA}
 
-    def _figures(self, protocol: Protocol, results: Results, videos: Ints) -> dict[str, Any]:
-        """recognition: stream or "fusion" -> accuracy, mAP, hit@k; detection: those of the protocol, None
-        where no video has a segment."""
-        records = [self.records[video] for video in videos]
-        labels = np.array([[name in record.labels for name in self.classes] for record in records])
-        has = np.isin(videos, results.videos)
-        missing = None if has.all() else labels[~has]
-        recognition = {
-            stream: recognition_metrics(scores, labels[has], missing=missing)
-            for stream, scores in results.probabilities.items()
-        }
-        if not any(record.segments for record in records):  # held out of training: labels are all there is
-            return {"recognition": recognition, "detection": None}
-        label = {name: index for index, name in enumerate(self.classes)}
-        truth = Segments.of(
-            [
-                (video, label[s.label], s.start_s, s.end_s, 0.0)
-                for video, record in zip(videos, records, strict=True)
-                for s in record.segments
-            ]
-        )
-        ambiguous = Segments.of(
-            [
-                (video, -1, s.start_s, s.end_s, 0.0)
-                for video, record in zip(videos, records, strict=True)
-                for s in record.ambiguous
-            ]
-        )
-        return {
-            "recognition": recognition,
-            "detection": protocol.detection_metrics(results.detections, truth, self.classes, ambiguous),
-        }
 
-    def attention(self) -> dict[str, dict[str, float]]:
-        """Mean attention inside and outside ground-truth segments, in units of 1 / n, and ratio."""
-        figures = {}
-        for stream, rows in self._attention.items():
-            inside, outside = np.mean(rows, axis=0)
-            figures[stream] = {
-                "inside": float(inside),
-                "outside": float(outside),
-                "ratio": float(inside / outside),
-            }
-        return figures
+def flat_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of `VideoEvaluator.compute` by one name each, for loggers: "mAP/0.50", "rgb/accuracy"."""
+    flat: dict[str, float] = {}
+    if metrics["detection"]:
+        flat = {f"mAP/{name}": value for name, value in metrics["detection"]["mAP"].items()}
+        flat["average_mAP"] = metrics["detection"]["average_mAP"]
+    for prefix, groups in (("", metrics["recognition"]), ("attention/", metrics["attention"])):
+        for stream, values in groups.items():
+            flat |= {f"{prefix}{stream}/{name}": value for name, value in values.items()}
+    return flat
+
+
+def _state(stream: str) -> str:
+    return f"probabilities_{stream}"

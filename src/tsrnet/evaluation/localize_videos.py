@@ -1,4 +1,4 @@
-"""From the activations of the streams to what is reported of each test video."""
+"""From the predictions of the streams to what is reported of each test video."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from tsrnet.core.errors import UserError
-from tsrnet.evaluation.predictions import ActivationBatch, ActivationStore
+from tsrnet.evaluation.predictions import PredictionBatch, PredictionStore
 from tsrnet.localization.scores import fuse_streams, localization_attention, smooth_scores, weighted_scores
 from tsrnet.localization.segments import Runs, localize, localized_classes
 from tsrnet.localization.settings import LocalizationSettings
+from tsrnet.video.time_grid import TimeGrid
 
 Floats = npt.NDArray[np.float32]
 _BATCH_ELEMENTS = 16_000_000
@@ -37,10 +38,11 @@ class VideoResult:
 
     `probabilities`: stream or "fusion" -> (classes,), the fusion last. `attention`: stream -> (time,),
     mean over hops of a_i of eq. (1). Of the `top` class: `activations`, stream -> (time,), and the
-    fused `score` (time,) of eq. (11).
+    fused `score` (time,) of eq. (11). `grid` says when the snippets are.
     """
 
     id: str
+    grid: TimeGrid
     probabilities: Mapping[str, Floats]
     attention: Mapping[str, Floats]
     top: int
@@ -54,28 +56,30 @@ def fuse_probabilities(streams: Sequence[Tensor]) -> Tensor:
     return torch.stack(list(streams)).sum(dim=0).softmax(dim=1) if len(streams) > 1 else streams[0]
 
 
+GridOf = Callable[[str, int], TimeGrid]
+"""The time grid of a video, by its id and number of snippets."""
+
+
 def localize_videos(
-    stores: Mapping[str, ActivationStore],
-    settings: LocalizationSettings,
-    *,
-    rate_hz: Callable[[str, int], float],
+    stores: Mapping[str, PredictionStore], settings: LocalizationSettings, *, grid_of: GridOf
 ) -> Iterator[VideoResult]:
     """Results of the videos, one after the other.
 
     Args:
-        stores: stream -> activations, of the same videos in the same order.
+        stores: stream -> predictions, of the same videos in the same order.
         settings: constants of the localisation.
-        rate_hz: snippets a second of a video, by its id and number of snippets.
+        grid_of: when the snippets of a video are.
     """
     some = next(iter(stores.values()))
-    if any((store.ids, store.lengths) != (some.ids, some.lengths) for store in stores.values()):
+    ids, lengths = some.ids, some.lengths
+    if any((store.ids, store.lengths) != (ids, lengths) for store in stores.values()):
         raise UserError(
             f"{' and '.join(stores)}: their test videos or lengths differ; extract the features of both anew"
         )
-    width = len(next(some.batches([[0]])).probabilities[0]) if some.ids else 1
-    groups = _groups(some.lengths, _BATCH_ELEMENTS // width)
+    width = len(next(some.batches([[0]])).probabilities[0]) if ids else 1
+    groups = _groups(lengths, _BATCH_ELEMENTS // width)
     for batches in zip(*(store.batches(groups) for store in stores.values()), strict=True):
-        yield from _results(dict(zip(stores, batches, strict=True)), settings, rate_hz)
+        yield from localize_batch(dict(zip(stores, batches, strict=True)), settings, grid_of=grid_of)
 
 
 def _groups(lengths: Sequence[int], size: int) -> list[list[int]]:
@@ -91,11 +95,10 @@ def _groups(lengths: Sequence[int], size: int) -> list[list[int]]:
     return [group for group in groups if group]
 
 
-def _results(
-    streams: Mapping[str, ActivationBatch],
-    settings: LocalizationSettings,
-    rate_hz: Callable[[str, int], float],
+def localize_batch(
+    streams: Mapping[str, PredictionBatch], settings: LocalizationSettings, *, grid_of: GridOf
 ) -> Iterator[VideoResult]:
+    """Results of the videos of a batch; arguments as for `localize_videos`."""
     each = list(streams.values())
     batch = each[0]
     probabilities = {name: one.probabilities for name, one in streams.items()}
@@ -106,7 +109,8 @@ def _results(
     classes = localized_classes(mean, min_probability=settings.min_probability)
     video, label = classes.nonzero(as_tuple=True)
     lengths = batch.mask.sum(dim=1).tolist()
-    rates = torch.tensor([rate_hz(name, n) for name, n in zip(batch.ids, lengths, strict=True)])
+    grids = [grid_of(name, n) for name, n in zip(batch.ids, lengths, strict=True)]
+    rates = torch.tensor([grid.rate_hz for grid in grids])
     attention = {
         name: localization_attention(one.logits, one.weights, batch.mask, form=settings.attention)
         for name, one in streams.items()
@@ -122,6 +126,7 @@ def _results(
         length = lengths[row]
         yield VideoResult(
             id=video_id,
+            grid=grids[row],
             probabilities={name: value[row].numpy() for name, value in probabilities.items()},
             attention={name: s.weights[row, :length].mean(dim=-1).numpy() for name, s in streams.items()},
             top=int(top[row]),
@@ -132,7 +137,7 @@ def _results(
 
 
 def _fused(
-    streams: Mapping[str, ActivationBatch],
+    streams: Mapping[str, PredictionBatch],
     attention: Mapping[str, Tensor],
     video: Tensor,
     label: Tensor,

@@ -7,24 +7,26 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
+import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import BasePredictionWriter
 from torch import Tensor
 
-from tsrnet.core.errors import UserError
 from tsrnet.core.files import make_folder, part_of
 from tsrnet.datasets.batch import VideoBatch
-from tsrnet.models.video_model import SnippetPredictions, VideoModel
+from tsrnet.models.video_model import SnippetPredictions
 
 _INDEX = "index.json"
+_ARRAYS = ("probabilities", "attention", "activations")
 
 
 @dataclass(frozen=True)
-class VideoActivations:
-    """One stream's view of a video of n snippets.
+class VideoPredictions:
+    """What the network of one stream says of a video of n snippets.
 
     `probabilities` (classes,); `logits` and `weights` (n, hops), the attention before and after the
     softmax of eq. (1); `activations` (n, classes), v_c^T x_i of eq. (10).
@@ -37,29 +39,23 @@ class VideoActivations:
     activations: npt.NDArray[np.float16]
 
 
-@torch.inference_mode()
-def activations_of(
-    network: VideoModel, batches: Iterable[VideoBatch], *, device: torch.device
-) -> Iterator[VideoActivations]:
-    """Run a network over the videos, one after the other."""
-    network.eval().to(device)
-    for loaded in batches:
-        batch = loaded.to(device)
-        view: SnippetPredictions = network.predict(batch.features, batch.mask)
-        for row, video_id in enumerate(batch.ids):
-            real = batch.mask[row]
-            yield VideoActivations(
-                video_id,
-                view.probabilities[row].float().cpu().numpy(),
-                view.logits[row, real].float().cpu().numpy(),
-                view.weights[row, real].float().cpu().numpy(),
-                view.activations[row, real].half().cpu().numpy(),
-            )
+def video_predictions(batch: VideoBatch, predictions: SnippetPredictions) -> list[VideoPredictions]:
+    """The predictions of a batch video by video, without padding."""
+    return [
+        VideoPredictions(
+            video_id,
+            predictions.probabilities[row].float().cpu().numpy(),
+            predictions.logits[row, real].float().cpu().numpy(),
+            predictions.weights[row, real].float().cpu().numpy(),
+            predictions.activations[row, real].half().cpu().numpy(),
+        )
+        for row, (video_id, real) in enumerate(zip(batch.ids, batch.mask, strict=True))
+    ]
 
 
 @dataclass(frozen=True)
-class ActivationBatch:
-    """Videos padded to the longest; as VideoActivations, with a first dimension for the video."""
+class PredictionBatch:
+    """Videos padded to the longest; as VideoPredictions, with a first dimension for the video."""
 
     ids: tuple[str, ...]
     mask: Tensor
@@ -67,6 +63,20 @@ class ActivationBatch:
     logits: Tensor
     weights: Tensor
     activations: tuple[npt.NDArray[np.float16], ...]  # of each video, not padded: most is never used
+
+    @classmethod
+    def of(cls, videos: Sequence[VideoPredictions]) -> PredictionBatch:
+        pad = torch.nn.utils.rnn.pad_sequence
+        logits = pad([torch.from_numpy(video.logits) for video in videos], batch_first=True)
+        lengths = torch.tensor([len(video.logits) for video in videos])
+        return cls(
+            tuple(video.id for video in videos),
+            torch.arange(logits.shape[1]) < lengths.unsqueeze(1),
+            torch.from_numpy(np.stack([video.probabilities for video in videos])),
+            logits,
+            pad([torch.from_numpy(video.weights) for video in videos], batch_first=True),
+            tuple(video.activations for video in videos),
+        )
 
     def activations_of(self, video: Tensor, label: Tensor) -> Tensor:
         """(pairs, time) float32 of pairs of a video, in order, and a class."""
@@ -78,10 +88,10 @@ class ActivationBatch:
         return chosen
 
 
-class ActivationStore:
-    """A folder with the activations of all test videos by one network, in flat arrays.
+class PredictionStore:
+    """A folder with the predictions of one network for all test videos, in flat arrays.
 
-    It appears whole. The memory holds what a batch needs.
+    It appears whole. Each process that predicts writes a part; memory holds what a batch needs.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -91,72 +101,118 @@ class ActivationStore:
     def finished(self) -> bool:
         return (self.folder / _INDEX).is_file()
 
-    def write(self, videos: Iterable[VideoActivations], identity: Mapping[str, object]) -> None:
-        """Store what a network says of all videos; `identity` is kept beside it, for people."""
-        part = make_folder(part_of(self.folder))
-        ids, lengths, widths = [], [], (0, 0)
-        try:
-            with (
-                (part / "probabilities").open("wb") as probabilities,
-                (part / "attention").open("wb") as attention,
-                (part / "activations").open("wb") as activations,
-            ):
-                for video in videos:
-                    ids.append(video.id)
-                    lengths.append(len(video.logits))
-                    widths = (video.logits.shape[1], video.activations.shape[1])
-                    probabilities.write(video.probabilities.tobytes())
-                    attention.write(np.concatenate([video.logits, video.weights], axis=1).tobytes())
-                    activations.write(video.activations.tobytes())
-            index = {"ids": ids, "lengths": lengths, "hops": widths[0], "classes": widths[1]}
-            (part / "identity.json").write_text(json.dumps(identity, indent=1, sort_keys=True))
-            (part / _INDEX).write_text(json.dumps(index))
-            part.replace(self.folder)
-        except OSError as error:
-            raise UserError(
-                f"{self.folder}: cannot be written ({error.strerror or error}); free some space"
-            ) from error
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
-
     @property
     def ids(self) -> tuple[str, ...]:
-        return tuple(self._index["ids"])
+        return tuple(video["id"] for video in self._videos)
 
     @property
     def lengths(self) -> tuple[int, ...]:
         """Snippets of each video."""
-        return tuple(self._index["lengths"])
+        return tuple(video["length"] for video in self._videos)
 
     @property
-    def _index(self) -> dict[str, Any]:
-        return dict(json.loads((self.folder / _INDEX).read_text()))
+    def _videos(self) -> list[dict[str, Any]]:
+        return list(json.loads((self.folder / _INDEX).read_text()))
 
-    def batches(self, groups: Iterable[Sequence[int]]) -> Iterator[ActivationBatch]:
+    def batches(self, groups: Iterable[Sequence[int]]) -> Iterator[PredictionBatch]:
         """The videos of each group of positions, in order."""
-        index = self._index
-        hops, width = int(index["hops"]), int(index["classes"])
-        lengths = np.array(index["lengths"], np.int64)
-        ends = lengths.cumsum()
-        probabilities = self._rows("probabilities", np.float32, width, 0, len(lengths))
+        videos = self._videos
         for group in groups:
-            spans = [(int(ends[i] - lengths[i]), int(lengths[i])) for i in group]
-            both = torch.nn.utils.rnn.pad_sequence(
-                [torch.from_numpy(self._rows("attention", np.float32, 2 * hops, *span)) for span in spans],
-                batch_first=True,
-            )
-            yield ActivationBatch(
-                tuple(index["ids"][i] for i in group),
-                torch.arange(both.shape[1]) < torch.from_numpy(lengths[list(group)]).unsqueeze(1),
-                torch.from_numpy(probabilities[list(group)]),
-                both[..., :hops],
-                both[..., hops:],
-                tuple(self._rows("activations", np.float16, width, *span) for span in spans),
-            )
+            yield PredictionBatch.of([self._read(videos[position]) for position in group])
 
-    def _rows(
-        self, name: str, kind: type[np.generic], width: int, start: int, count: int
-    ) -> npt.NDArray[Any]:
-        """Rows start, ..., start + count - 1; read, not mapped, so that memory holds no more."""
-        size = np.dtype(kind).itemsize * width
-        return np.fromfile(self.folder / name, kind, count * width, offset=start * size).reshape(-1, width)
+    def _read(self, video: Mapping[str, Any]) -> VideoPredictions:
+        hops, classes, length = video["hops"], video["classes"], video["length"]
+
+        def rows(name: str, kind: type[np.generic], width: int, start: int, count: int) -> npt.NDArray[Any]:
+            # Read, not mapped, so that memory holds no more.
+            offset = start * width * np.dtype(kind).itemsize
+            path = self.folder / f"{name}.{video['part']}"
+            return np.fromfile(path, kind, count * width, offset=offset).reshape(-1, width)
+
+        first = video["first"]
+        attention = rows("attention", np.float32, 2 * hops, first, length)
+        return VideoPredictions(
+            video["id"],
+            rows("probabilities", np.float32, classes, video["number"], 1)[0],
+            attention[:, :hops],
+            attention[:, hops:],
+            rows("activations", np.float16, classes, first, length),
+        )
+
+
+class _Part:
+    """The files of one process."""
+
+    def __init__(self, folder: Path, number: int) -> None:
+        self._folder, self._number = folder, number
+        self._files: dict[str, IO[bytes]] = {
+            name: (folder / f"{name}.{number}").open("wb") for name in _ARRAYS
+        }
+        self._videos: list[dict[str, Any]] = []
+        self._num_snippets = 0
+
+    def add(self, video: VideoPredictions) -> None:
+        self._files["probabilities"].write(video.probabilities.tobytes())
+        self._files["attention"].write(np.concatenate([video.logits, video.weights], axis=1).tobytes())
+        self._files["activations"].write(video.activations.tobytes())
+        entry = {
+            "id": video.id,
+            "part": self._number,
+            "number": len(self._videos),
+            "first": self._num_snippets,
+        }
+        length, hops = video.logits.shape
+        self._videos.append({**entry, "length": length, "hops": hops, "classes": len(video.probabilities)})
+        self._num_snippets += length
+
+    def close(self) -> None:
+        for file in self._files.values():
+            file.close()
+        (self._folder / f"index.{self._number}.json").write_text(json.dumps(self._videos))
+
+
+class PredictionWriter(BasePredictionWriter):
+    """Writes what `trainer.predict` of a TSRNetModule gives into a PredictionStore, from all processes.
+
+    Args:
+        store: where the predictions go; the folder appears when the last video is written.
+        order: ids of the videos in the order of the store.
+        identity: what the predictions depend on, kept beside them for people.
+    """
+
+    def __init__(
+        self, store: PredictionStore, *, order: Sequence[str], identity: Mapping[str, object]
+    ) -> None:
+        super().__init__("batch")
+        self._store, self._order, self._identity = store, order, identity
+
+    def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # All processes write into the folder that the first one names.
+        self._written: Path = trainer.strategy.broadcast(part_of(self._store.folder))
+        self._part = _Part(make_folder(self._written), trainer.global_rank)
+
+    def write_on_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        prediction: Sequence[VideoPredictions],
+        *_: Any,
+    ) -> None:
+        for video in prediction:
+            self._part.add(video)
+
+    def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._part.close()
+        trainer.strategy.barrier()
+        if trainer.is_global_zero:
+            indices = [json.loads(path.read_text()) for path in self._written.glob("index.*.json")]
+            videos = {video["id"]: video for index in indices for video in index}
+            (self._written / "identity.json").write_text(json.dumps(self._identity, indent=1, sort_keys=True))
+            (self._written / _INDEX).write_text(json.dumps([videos[video_id] for video_id in self._order]))
+            self._written.replace(self._store.folder)
+        trainer.strategy.barrier()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        shutil.rmtree(self._written, ignore_errors=True)

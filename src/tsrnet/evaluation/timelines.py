@@ -11,7 +11,7 @@ import numpy.typing as npt
 from tsrnet.evaluation.localize_videos import VideoResult
 from tsrnet.reporting.timeline import Curve, Detection, Timeline
 from tsrnet.video.reader import VideoFrames
-from tsrnet.video.time_grid import FRAME_RATE_HZ, TimeGrid
+from tsrnet.video.time_grid import FRAME_RATE_HZ
 
 Image = npt.NDArray[np.uint8]
 _FRAMES = 12
@@ -32,17 +32,17 @@ def evenly_spaced(duration_s: float, number: int = _FRAMES) -> list[float]:
     return [(part + 0.5) * duration_s / number for part in range(number)]
 
 
-def detected_segments(result: VideoResult, grid: TimeGrid, classes: Sequence[str]) -> list[Detection]:
+def detected_segments(result: VideoResult, classes: Sequence[str]) -> list[Detection]:
     """The detections of a video in seconds."""
     runs = zip(*(column.tolist() for column in vars(result.runs).values()), strict=True)
     return [
-        Detection(classes[label], *grid.seconds((start, stop)), score) for label, start, stop, score in runs
+        Detection(classes[label], *result.grid.seconds((start, stop)), score)
+        for label, start, stop, score in runs
     ]
 
 
 def timeline_of(
     result: VideoResult,
-    grid: TimeGrid,
     *,
     title: str,
     classes: Sequence[str],
@@ -53,14 +53,14 @@ def timeline_of(
 ) -> Timeline:
     """What `draw_timeline` draws of a video; `video` None: without frames."""
     length, top = len(result.score), classes[result.top]
-    middles_s = (np.arange(length) + 0.5) / grid.rate_hz
+    middles_s = result.grid.centres_s(length)
     return Timeline(
         title=f"{title} (recognised: {top})",
         duration_s=duration_s,
         strip=frames_of(video, evenly_spaced(duration_s)) if video else [],
         classes=classes,
         truth=truth,
-        detections=detected_segments(result, grid, classes),
+        detections=detected_segments(result, classes),
         score=Curve("fused score" if len(result.attention) > 1 else "score", middles_s, result.score),
         thresholds=thresholds,
         top=top,

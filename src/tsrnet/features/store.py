@@ -1,8 +1,11 @@
-"""The feature store: one .npy file a video and stream, and one features.json that says how made."""
+"""The feature store: one .npy file a video and stream, and one features.json that says how made and when."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,8 +18,13 @@ from tsrnet.core.files import atomic_path, check_id
 from tsrnet.video.time_grid import MIN_SNIPPETS, TimeGrid
 
 STREAMS = ("rgb", "flow")
+"""What the stream "joint" has side by side; other names are streams that stand alone."""
+JOINT = "joint"
 MAX_LENGTH_DIFFERENCE = 2
 """Snippets by which two streams of a video may differ: other extractors drop a last stack."""
+
+PLACEMENT = ("rate_hz", "offset_s", "width_s")
+"""Keys of features.json that say when snippets are: those of `TimeGrid`."""
 
 Features = npt.NDArray[np.float16] | npt.NDArray[np.float32]
 
@@ -33,8 +41,8 @@ class FeatureSource(Protocol):
         """(n, d) features of a video."""
         ...
 
-    def time_grid(self, num_snippets: int, duration_s: float | None) -> TimeGrid:
-        """When its snippets are."""
+    def time_grid(self, video_id: str, num_snippets: int, duration_s: float | None) -> TimeGrid:
+        """When the snippets of a video are."""
         ...
 
 
@@ -59,30 +67,51 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def _short(said: dict[str, Any]) -> dict[str, Any]:
+    """What features.json says, with a checksum in place of one number a video."""
+    short = dict(said)
+    for key in PLACEMENT:
+        if isinstance(numbers := said.get(key), dict):
+            digest = hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()[:16]
+            short[key] = {"videos": len(numbers), "sha256": digest}
+    return short
+
+
 class FeatureStore:
     """Features below `<folder>/<stream>/<video id>.npy`: (n, d), float16 or float32.
 
-    Any folder of this form loads. `features.json` holds what made them (`identity`).
+    Any folder of this form loads. Streams are "rgb", "flow", any other folder, and "joint": that folder
+    where it has the video, else rgb and flow side by side. `features.json` holds what made the features
+    (`identity`) and when snippets are: `rate_hz`, `offset_s` and `width_s` as `TimeGrid` has them, each
+    one number or {video id: number}, and each may be missing.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._said: tuple[tuple[int, int], dict[str, Any]] = ((0, 0), {})  # stamp of features.json, content
 
     def path(self, stream: str, video_id: str) -> Path:
         return self.folder / stream / f"{check_id(video_id)}.npy"
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What features.json says; empty where there is none."""
+        """What features.json says, numbers a video as their checksum; empty where there is none."""
+        return _short(self._read_json())
+
+    def _read_json(self) -> dict[str, Any]:
+        """features.json, which is read again only when it has changed."""
         path = self.folder / "features.json"
-        if not path.is_file():
-            return {}
         try:
-            return dict(json.loads(path.read_text()))
-        except ValueError as error:
+            stat = path.stat()
+            if (stamp := (stat.st_mtime_ns, stat.st_size)) != self._said[0]:
+                self._said = stamp, dict(json.loads(path.read_text()))
+        except FileNotFoundError:
+            return {}
+        except (ValueError, TypeError) as error:
             raise UserError(
                 f"{path}: is not valid JSON ({error}); delete the folder and extract again"
             ) from error
+        return self._said[1]
 
     def claim(self, identity: dict[str, Any]) -> None:
         """Say what the features to come are made by; UserError when those there differ.
@@ -92,7 +121,7 @@ class FeatureStore:
         identity = json.loads(json.dumps(identity))
         present = self.identity
         if not present:
-            if any(next(self.folder.glob(f"{stream}/*.npy"), None) for stream in STREAMS):
+            if next(self.folder.glob("*/*.npy"), None):
                 raise UserError(
                     f"{self.folder}: holds features without a features.json, which others made; videos that"
                     " have none would be mixed in: move those away, or give another features.name"
@@ -100,7 +129,7 @@ class FeatureStore:
             with atomic_path(self.folder / "features.json") as part:
                 part.write_text(json.dumps(identity, indent=1, sort_keys=True))
             return
-        there, asked = _flat(present), _flat(identity)
+        there, asked = _flat(present), _flat(_short(identity))
         keys = sorted(key for key in there.keys() | asked.keys() if not key.startswith("versions."))
         if differing := [key for key in keys if there.get(key) != asked.get(key)]:
             said = "; ".join(f"{key} {there.get(key)} there, {asked.get(key)} asked for" for key in differing)
@@ -109,26 +138,51 @@ class FeatureStore:
                 " give another features.name or delete the folder"
             )
 
-    def time_grid(self, num_snippets: int, duration_s: float | None) -> TimeGrid:
-        """The grid of a video's features: the store's rate, or n / duration where none is said."""
-        rate_hz = self.identity.get("rate_hz")
-        if rate_hz or not duration_s:
-            return TimeGrid(float(rate_hz)) if rate_hz else TimeGrid()
-        return TimeGrid(num_snippets / duration_s)
+    def time_grid(self, video_id: str, num_snippets: int, duration_s: float | None) -> TimeGrid:
+        """When the snippets of a video are: as features.json says, at n / duration where it has no rate.
+
+        Raises UserError where features.json has numbers for other videos only, or no valid ones.
+        """
+        said, path = self._read_json(), self.folder / "features.json"
+        grid: dict[str, float] = {}
+        for key in PLACEMENT:
+            value = said.get(key)
+            if isinstance(value, dict):
+                if video_id not in value:
+                    raise UserError(f"{path}: {key} lacks the video {video_id!r}; add it or import it again")
+                value = value[video_id]
+            if value is not None:
+                grid[key] = value
+        if "rate_hz" not in grid and duration_s:
+            grid["rate_hz"] = num_snippets / duration_s
+        try:
+            return TimeGrid(**grid)
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{path}: video {video_id!r}: {error}; correct it") from error
 
     def write(self, stream: str, video_id: str, features: Features) -> None:
         with atomic_path(self.path(stream, video_id)) as part, part.open("wb") as file:
             np.save(file, features, allow_pickle=False)
 
+    def link(self, stream: str, video_id: str, file: Path) -> None:
+        """Take a file of such features as it is: a hard link, or a copy where the disk is another."""
+        with atomic_path(self.path(stream, video_id)) as part:
+            try:
+                os.link(file.resolve(), part)
+            except OSError:
+                shutil.copyfile(file, part)
+
     def read(self, stream: str, video_id: str) -> Features:
         """(n, d) features, C order; UserError for a file that is missing or not such an array.
 
-        Where the other stream is there and up to 2 snippets shorter, the rest is left out.
+        Where rgb and flow are both there, up to 2 snippets that one has more are left out.
         """
+        if len(parts := self._parts(stream, video_id)) > 1:
+            return np.concatenate([self.read(part, video_id) for part in parts], axis=1)
         features = self._load(stream, video_id)
         if not features.flags.c_contiguous:
             features = features.copy(order="C")
-        for other in STREAMS:
+        for other in STREAMS if stream in STREAMS else ():
             if other != stream and self.path(other, video_id).is_file():
                 length = len(self._load(other, video_id))
                 if abs(length - len(features)) > MAX_LENGTH_DIFFERENCE:
@@ -145,22 +199,29 @@ class FeatureStore:
         self, video_id: str, streams: Sequence[str], *, num_features: int | None = None
     ) -> str | None:
         """Why a video cannot be used, by the headers of its files; None when it can."""
+        parts = {stream: self._parts(stream, video_id) for stream in streams}
         try:
-            shapes = {stream: self._load(stream, video_id).shape for stream in streams}
+            shapes = {part: self._load(part, video_id).shape for part in sum(parts.values(), ())}
         except UserError as error:
             return str(error)
         lengths = [shape[0] for shape in shapes.values()]
         if max(lengths) - min(lengths) > MAX_LENGTH_DIFFERENCE:
             return f"{video_id}: streams of different length ({lengths} snippets); extract both again"
-        for stream, (_, width) in shapes.items():
+        for names in parts.values():
+            width = sum(shapes[name][1] for name in names)
             if num_features is not None and width != num_features:
-                path = self.path(stream, video_id)
-                return f"{path}: got {width} dimensions, need the {num_features} of the other videos"
+                files = " and ".join(str(self.path(name, video_id)) for name in names)
+                return f"{files}: got {width} dimensions, need the {num_features} of the other videos"
         return None
 
     def num_features(self, video_id: str, stream: str) -> int:
-        """d of a video, from the header of its file."""
-        return int(self._load(stream, video_id).shape[1])
+        """d of a video, from the headers of its files."""
+        return sum(int(self._load(part, video_id).shape[1]) for part in self._parts(stream, video_id))
+
+    def _parts(self, stream: str, video_id: str) -> tuple[str, ...]:
+        """The folders that hold a stream of a video."""
+        side_by_side = stream == JOINT and not self.path(JOINT, video_id).is_file()
+        return STREAMS if side_by_side else (stream,)
 
     def _load(self, stream: str, video_id: str) -> Features:
         """The file, mapped: headers cost little, and a batch is copied from the page cache once."""
@@ -168,7 +229,9 @@ class FeatureStore:
         try:
             features: Features = np.load(path, mmap_mode="c", allow_pickle=False)
         except FileNotFoundError as error:
-            raise UserError(f"{path}: there are no features of this video; extract them first") from error
+            raise UserError(
+                f"{path}: there are no features of this video; extract or import them first"
+            ) from error
         except (ValueError, OSError, EOFError) as error:
             raise UserError(f"{path}: is no .npy file ({error}); delete it and extract it again") from error
         if features.ndim != 2 or features.dtype not in (np.float16, np.float32):

@@ -14,12 +14,11 @@ import numpy.typing as npt
 
 from tsrnet.core.errors import UserError
 from tsrnet.core.files import atomic_path
-from tsrnet.evaluation.evaluator import EXTERNAL_DATA
+from tsrnet.evaluation.evaluator import submission
 from tsrnet.evaluation.localize_videos import VideoResult
 from tsrnet.evaluation.timelines import detected_segments, evenly_spaced, frames_of, timeline_of
 from tsrnet.reporting.page import Page, write_page
 from tsrnet.reporting.timeline import Detection, draw_timeline
-from tsrnet.video.time_grid import TimeGrid
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +34,7 @@ class VideoDetections:
     """The detections of a video, the best first, and its classes with their probabilities, the most likely
     first.
 
-    `result` has attention, class activations and scores of every snippet, `grid` says when these are.
+    `result` has attention, class activations and scores of every snippet.
     """
 
     video: Path
@@ -43,7 +42,6 @@ class VideoDetections:
     detections: tuple[Detection, ...]
     probabilities: dict[str, float]
     result: VideoResult = field(repr=False)
-    grid: TimeGrid = field(repr=False)
     classes: tuple[str, ...] = field(repr=False)
     thresholds: tuple[float, ...] = field(repr=False)
 
@@ -54,15 +52,14 @@ class VideoDetections:
         *,
         video: Path,
         duration_s: float,
-        grid: TimeGrid,
         classes: Sequence[str],
         thresholds: tuple[float, ...],
     ) -> VideoDetections:
         """From what the localiser gives; `thresholds` are drawn with the scores."""
-        found = sorted(detected_segments(result, grid, classes), key=lambda one: -one.score)
+        found = sorted(detected_segments(result, classes), key=lambda one: -one.score)
         fused = list(result.probabilities.values())[-1]
         ranked = {classes[label]: float(fused[label]) for label in np.argsort(-fused)}
-        return cls(video, duration_s, tuple(found), ranked, result, grid, tuple(classes), thresholds)
+        return cls(video, duration_s, tuple(found), ranked, result, tuple(classes), thresholds)
 
     def to_json(self) -> str:
         """ActivityNet's submission format, with the name of the file as the video's id."""
@@ -89,7 +86,6 @@ class VideoDetections:
         """The timeline as a PNG: frames, detections, scores, class activations, attention."""
         timeline = timeline_of(
             self.result,
-            self.grid,
             title=self.video.name,
             classes=self.classes,
             thresholds=self.thresholds,
@@ -115,7 +111,7 @@ class VideoDetections:
         page = Page(
             title=self.video.name,
             duration_s=self.duration_s,
-            rate_hz=self.grid.rate_hz,
+            rate_hz=self.result.grid.rate_hz,
             detections=self.detections,
             curves=curves,
             probabilities=dict(list(self.probabilities.items())[:_BEST]),
@@ -133,7 +129,7 @@ def submission_of(videos: Sequence[VideoDetections]) -> dict[str, Any]:
         ]
         for one in videos
     }
-    return {"version": "VERSION 1.3", "results": results, "external_data": EXTERNAL_DATA}
+    return submission(results)
 
 
 def _jpeg(frame: npt.NDArray[np.uint8]) -> bytes:

@@ -1,15 +1,12 @@
-"""A trained model as a folder, with all that it takes to use it on any video and machine."""
+"""The networks of a run, for videos of one's own."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -18,78 +15,30 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from tsrnet.core.errors import UserError
-from tsrnet.core.files import atomic_path, make_folder, part_of
-from tsrnet.core.settings import settings_of
 from tsrnet.datasets.batch import Sample, VideoBatch
-from tsrnet.evaluation.localize_videos import localize_videos
-from tsrnet.evaluation.predictions import ActivationStore, activations_of
+from tsrnet.evaluation.localize_videos import localize_batch
+from tsrnet.evaluation.predictions import PredictionBatch
 from tsrnet.features.backbone import Backbone, load_backbone
 from tsrnet.features.extractor import Extraction, extract
 from tsrnet.features.store import FeatureStore
 from tsrnet.inference.detections import VideoDetections
-from tsrnet.models.registry import build_network
-from tsrnet.models.video_model import VideoModel
-from tsrnet.pipeline.config import Plan
-from tsrnet.pipeline.features import FeaturePlan, made_here, own_weights
-from tsrnet.pipeline.train_stages import Trained
-from tsrnet.synthetic.simulated import SimulationSettings
+from tsrnet.pipeline.config import RunConfig
+from tsrnet.pipeline.features import made_here
+from tsrnet.pipeline.model_folder import ModelDescription, read_model
 from tsrnet.training.end_to_end import EndToEnd
+from tsrnet.training.module import TSRNetModule
 from tsrnet.video.snippets import count_snippets
-from tsrnet.video.time_grid import TimeGrid
 from tsrnet.video.video_file import VideoFile
-
-_FOLDER, _DESCRIPTION, _FORMAT = "model", "model.json", 1
-
-
-@dataclass(frozen=True)
-class _Description:
-    """model.json: what is to be known beside the weights; `features` as in features.json."""
-
-    format: int
-    classes: tuple[str, ...]
-    num_features: dict[str, int]  # by stream
-    features: dict[str, Any]
-    config: dict[str, Any]
-
-
-def save_model(
-    folder: Path,
-    plan: Plan,
-    config: DictConfig,
-    features: Mapping[str, Any],
-    trained: Mapping[str, Trained],
-) -> None:
-    """Write `<folder>/model`: networks, their configuration and classes, and backbones that are our own.
-
-    Weights are links to those of the stages where the disk allows it: a sweep does not fill it. Nothing is
-    written for simulated `features`, which no video has.
-    """
-    if isinstance(plan.features, SimulationSettings):
-        return
-    target = make_folder(folder / _FOLDER)
-    for stream, result in trained.items():
-        _link(plan.stages_root / result.stages[-1] / "weights.pt", target / f"{stream}.pt")
-        if not plan.finetune and (weights := own_weights(plan.features, stream)):
-            _link(weights, target / f"backbone_{stream}.pt")
-    described = {
-        "format": _FORMAT,
-        "classes": next(iter(trained.values())).classes,
-        "num_features": {stream: result.num_features for stream, result in trained.items()},
-        "features": dict(features),
-        "config": OmegaConf.to_container(config, resolve=True),
-    }
-    with atomic_path(target / _DESCRIPTION) as part:
-        part.write_text(json.dumps(described, indent=1))
 
 
 class Detector:
     """Networks of a run, for videos of one's own. Made by `tsrnet.load`."""
 
-    def __init__(self, folder: Path, description: _Description, plan: Plan) -> None:
-        self._folder, self._description, self._plan = folder, description, plan
+    def __init__(self, folder: Path, description: ModelDescription, config: RunConfig) -> None:
+        self._folder, self._description, self._config = folder, description, config
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        parts = {stream: self._load(stream) for stream in plan.streams}
-        self._networks = {stream: network for stream, (network, _) in parts.items()}
+        parts = {stream: self._load(stream) for stream in config.streams}
+        self._modules = {stream: module for stream, (module, _) in parts.items()}
         self._backbones = {stream: backbone for stream, (_, backbone) in parts.items()}
 
     @property
@@ -99,7 +48,7 @@ class Detector:
 
     @property
     def streams(self) -> tuple[str, ...]:
-        return self._plan.streams
+        return self._config.streams
 
     def detect(self, video: str | Path) -> VideoDetections:
         """What happens in a video, and when.
@@ -123,55 +72,43 @@ class Detector:
             store = FeatureStore((features or Path(temporary)) / self._feature_key)
             files = {video: VideoFile(_key(video), video) for video in videos}
             start = time.monotonic()
-            plan = self._feature_plan
-            extraction = Extraction(plan.snippets, plan.reading, plan.settings.workers)
+            made = self._config.extraction
+            extraction = Extraction(made.snippets, made.reading, made.settings.workers)
             failed = extract(list(files.values()), store, self._usable_backbones(), extraction, what="videos")
             failures = {video: failed[file.id] for video, file in files.items() if file.id in failed}
             print(f"features: {time.monotonic() - start:.1f} s", flush=True)
             start = time.monotonic()
             there = {file.id: video for video, file in files.items() if file.id not in failed}
-            found = list(self._localize(there, store, Path(temporary))) if there else []
+            found = list(self._localize(there, store))
             print(f"networks and localisation: {time.monotonic() - start:.1f} s", flush=True)
         return found, failures
 
-    def _localize(
-        self, videos: Mapping[str, Path], store: FeatureStore, temporary: Path
-    ) -> Iterator[VideoDetections]:
+    def _localize(self, videos: Mapping[str, Path], store: FeatureStore) -> Iterator[VideoDetections]:
         """Of each video, by its id in the store."""
-        stores = {}
-        for stream, network in self._networks.items():
-            stores[stream] = ActivationStore(temporary / f"activations-{stream}")
-            batches = (self._batch(store, stream, video_id) for video_id in videos)
-            stores[stream].write(activations_of(network, batches, device=self._device), {})
-        grid = TimeGrid()
-        results = localize_videos(stores, self._plan.localization, rate_hz=lambda _, __: grid.rate_hz)
-        for result in results:
-            video = videos[result.id]
-            duration_s = count_snippets(video, backend=self._feature_plan.reading.backend)[1]
-            thresholds = self._plan.localization.thresholds
+        for video_id, video in videos.items():
+            streams = {
+                stream: PredictionBatch.of(module.predict_step(self._batch(store, stream, video_id)))
+                for stream, module in self._modules.items()
+            }
+            (result,) = localize_batch(
+                streams, self._config.localization, grid_of=lambda one, n: store.time_grid(one, n, None)
+            )
+            duration_s = count_snippets(video, backend=self._config.extraction.reading.backend)[1]
+            thresholds = self._config.localization.thresholds
             yield VideoDetections.of(
-                result,
-                video=video,
-                duration_s=duration_s,
-                grid=grid,
-                classes=self.classes,
-                thresholds=thresholds,
+                result, video=video, duration_s=duration_s, classes=self.classes, thresholds=thresholds
             )
 
     def _batch(self, store: FeatureStore, stream: str, video_id: str) -> VideoBatch:
         features = torch.from_numpy(store.read(stream, video_id))
-        return VideoBatch.collate([Sample(video_id, features, torch.zeros(len(self.classes)))])
-
-    @property
-    def _feature_plan(self) -> FeaturePlan:
-        assert isinstance(self._plan.features, FeaturePlan)
-        return self._plan.features
+        sample = Sample(video_id, features, torch.zeros(len(self.classes)))
+        return VideoBatch.collate([sample]).to(self._device)
 
     @property
     def _feature_key(self) -> str:
         """The same for models that see the same features."""
         text = json.dumps(self._description.features, sort_keys=True)
-        tuned = str(self._folder) if self._plan.finetune else ""
+        tuned = str(self._folder) if self._config.finetune else ""
         return hashlib.sha256((text + tuned).encode()).hexdigest()[:16]
 
     def _usable_backbones(self) -> dict[str, Backbone]:
@@ -183,28 +120,35 @@ class Detector:
             )
         return found
 
-    def _load(self, stream: str) -> tuple[VideoModel, Backbone | None]:
-        plan, described = self._plan, self._description
-        head = build_network(
-            plan.network, num_features=described.num_features[stream], num_classes=len(self.classes)
+    def _load(self, stream: str) -> tuple[TSRNetModule, Backbone | None]:
+        config, described = self._config, self._description
+        name = config.extraction.settings.backbone
+        module = TSRNetModule(
+            model=config.model,
+            localization=config.localization,
+            num_features=described.num_features[stream],
+            classes=described.classes,
         )
-        name = self._feature_plan.settings.backbone
         path = self._folder / f"{stream}.pt"
+        tuned: Backbone | None = None
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
-            if plan.finetune:
-                both = EndToEnd(Backbone(name, stream=stream), head, plan.finetune)
-                both.load_state_dict(state)
-                return head.eval(), both.backbone.eval().requires_grad_(False).to(self._device)
-            head.load_state_dict(state)
+            if config.finetune:
+                tuned = Backbone(name, stream=stream)
+                EndToEnd(tuned, module.model, config.finetune.settings).load_state_dict(state)
+            else:
+                module.model.load_state_dict(state)
         except (OSError, RuntimeError, UnpicklingError, AttributeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise UserError(f"{path}: holds no weights of this network ({reason}); train again") from error
+        module.eval().requires_grad_(False).to(self._device)
+        if tuned:
+            return module, tuned.eval().requires_grad_(False).to(self._device)
         if not made_here(described.features):
-            return head.eval(), None
+            return module, None
         own = self._folder / f"backbone_{stream}.pt"
         weights = str(own) if own.is_file() else str(described.features["weights"])
-        return head.eval(), load_backbone(name, stream=stream, weights=weights).to(self._device)
+        return module, load_backbone(name, stream=stream, weights=weights).to(self._device)
 
 
 def load(run: str | Path, **localization: Any) -> Detector:
@@ -216,24 +160,10 @@ def load(run: str | Path, **localization: Any) -> Detector:
 
     Raises UserError for a folder without a model, or with one that cannot be read.
     """
-    folder = Path(run)
-    folder = folder if (folder / _DESCRIPTION).is_file() else folder / _FOLDER
-    path = folder / _DESCRIPTION
-    try:
-        described = settings_of(_Description, json.loads(path.read_text()), where=str(path))
-    except FileNotFoundError as error:
-        raise UserError(
-            f"run: got {run}, there is no {_FOLDER}/{_DESCRIPTION}; need the folder of a run of tsrnet.train"
-            " with features of videos (its command again writes it, what is trained stays)"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({error})") from error
-    if described.format != _FORMAT:
-        raise UserError(f"{path}: got format {described.format}, this version reads {_FORMAT}; update tsrnet")
-    config = DictConfig(OmegaConf.create(described.config))
-    config.localization.update(localization)
-    plan = replace(Plan.from_config(config), dashboard=None)
-    return Detector(folder, described, plan)
+    folder, described = read_model(run)
+    given = DictConfig(OmegaConf.create(described.config))
+    given.localization.update(localization)
+    return Detector(folder, described, RunConfig.from_config(given))
 
 
 def _key(video: Path) -> str:
@@ -244,13 +174,3 @@ def _key(video: Path) -> str:
         return "missing"
     text = f"{video.resolve()} {state.st_size} {state.st_mtime_ns}"
     return hashlib.sha256(text.encode()).hexdigest()[:24]
-
-
-def _link(source: Path, target: Path) -> None:
-    part = part_of(target)
-    part.unlink(missing_ok=True)
-    try:
-        os.link(source, part)
-    except OSError:  # another disk, or one without links
-        shutil.copyfile(source, part)
-    part.replace(target)

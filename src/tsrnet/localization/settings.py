@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Annotated, Literal, TypeAlias
 
-ATTENTION_FORMS = ("standardized", "max", "raw", "none")
-SCORES = ("mean", "max", "contrast")
+from pydantic import Field, model_validator
+from pydantic.dataclasses import dataclass
+
+from tsrnet.core.settings import KNOWN_KEYS, NonNegative, NotBool, Share, ShareBelowOne
+
+AttentionForm: TypeAlias = Literal["standardized", "max", "raw", "none"]
+Threshold = Annotated[float, Field(gt=0, lt=1), NotBool]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=KNOWN_KEYS)
 class LocalizationSettings:
     """θ of eq. (11), the paper's threshold, D5's and D9's choices; then what goes beyond the paper.
 
@@ -20,44 +25,22 @@ class LocalizationSettings:
     mean over the scores of the snippets.
     """
 
-    theta: float = 0.5
-    threshold: float | tuple[float, ...] = 0.2
-    attention: str = "standardized"
-    min_probability: float = 0.1
-    nms: float | None = None
-    max_gap_s: float = 0.0
-    min_duration_s: float = 0.0
-    score: str = "mean"
-    class_power: float = 0.0
-    smoothing_s: float = 0.0
+    theta: Share = 0.5
+    threshold: Threshold | Annotated[tuple[Threshold, ...], Field(min_length=1)] = 0.2
+    attention: AttentionForm = "standardized"
+    min_probability: Share = 0.1
+    nms: ShareBelowOne | None = None
+    max_gap_s: NonNegative = 0.0
+    min_duration_s: NonNegative = 0.0
+    score: Literal["mean", "max", "contrast"] = "mean"
+    class_power: NonNegative = 0.0
+    smoothing_s: NonNegative = 0.0
 
-    def __post_init__(self) -> None:
-        if not 0 <= self.theta <= 1:
-            raise ValueError(f"localization.theta: got {self.theta}, need a number in [0, 1]")
-        if not self.thresholds or not all(0 < value < 1 for value in self.thresholds):
-            raise ValueError(
-                f"localization.threshold: got {self.threshold}, need a number in (0, 1) or a list of some"
-            )
-        if self.attention not in ATTENTION_FORMS:
-            raise ValueError(
-                f"localization.attention: got {self.attention}, need one of {', '.join(ATTENTION_FORMS)}"
-            )
-        if not 0 <= self.min_probability <= 1:
-            raise ValueError(
-                f"localization.min_probability: got {self.min_probability}, need a number in [0, 1]"
-            )
-        if self.nms is not None and not 0 <= self.nms < 1:
-            raise ValueError(f"localization.nms: got {self.nms}, need null or a tIoU in [0, 1)")
+    @model_validator(mode="after")
+    def _check_nms(self) -> LocalizationSettings:
         if self.nms is None and len(self.thresholds) > 1:
-            raise ValueError(
-                "localization.nms: got null, need a tIoU with several thresholds, whose segments overlap"
-            )
-        if min(self.max_gap_s, self.min_duration_s, self.smoothing_s) < 0:
-            raise ValueError("localization.max_gap_s, min_duration_s, smoothing_s: need 0 or more seconds")
-        if self.class_power < 0:
-            raise ValueError(f"localization.class_power: got {self.class_power}, need a number >= 0")
-        if self.score not in SCORES:
-            raise ValueError(f"localization.score: got {self.score}, need one of {', '.join(SCORES)}")
+            raise ValueError("nms: got null, need a tIoU with several thresholds, whose segments overlap")
+        return self
 
     @property
     def thresholds(self) -> tuple[float, ...]:

@@ -2,49 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Literal
 
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from tsrnet.losses.attention import SPARSITY
-from tsrnet.losses.classification import CLASSIFICATION
+from tsrnet.core.settings import KNOWN_KEYS, NonNegative, Positive
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=KNOWN_KEYS)
 class LossSettings:
     """Weights and forms of the losses: α and β of eq. (3), D3's and D4's choices."""
 
-    alpha: float
-    beta: float
-    classification: str = "softmax"
-    sparsity: str = "entropy"
-
-    def __post_init__(self) -> None:
-        for name, value in (("alpha", self.alpha), ("beta", self.beta)):
-            if not 0 <= value < float("inf"):
-                raise ValueError(f"loss.{name}: got {value}, need a number >= 0")
-        if self.classification not in CLASSIFICATION:
-            raise ValueError(
-                f"loss.classification: got {self.classification}, need one of {', '.join(CLASSIFICATION)}"
-            )
-        if self.sparsity not in SPARSITY:
-            raise ValueError(f"loss.sparsity: got {self.sparsity}, need one of {', '.join(SPARSITY)}")
+    alpha: NonNegative = 30.0
+    beta: NonNegative = 0.0
+    classification: Literal["softmax", "bce"] = "softmax"
+    sparsity: Literal["l1", "entropy", "l_half"] = "entropy"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=KNOWN_KEYS)
 class TransferSettings:
     """Weights of L_FC1 and L_FC2 (1 and 1 in the paper, 0 turns a term off); kernel width (D10)."""
 
-    fc1: float
-    fc2: float
-    bandwidth: float | None = None
-
-    def __post_init__(self) -> None:
-        for name, value in (("fc1", self.fc1), ("fc2", self.fc2)):
-            if not 0 <= value < float("inf"):
-                raise ValueError(f"transfer.{name}: got {value}, need a number >= 0")
-        if self.bandwidth is not None and not self.bandwidth > 0:
-            raise ValueError(f"transfer.bandwidth: got {self.bandwidth}, need null or a number above 0")
+    fc1: NonNegative = 1.0
+    fc2: NonNegative = 1.0
+    bandwidth: Positive | None = None
 
     @property
     def active(self) -> bool:

@@ -24,16 +24,21 @@ Row = tuple[int, float, float, float]  # class, start, end, score
 class GroundTruth:
     """What predictions are scored against.
 
-    `videos`: ids by index. `ignored`: ids that a protocol leaves out on both sides, with the reason.
-    `numbers`: what a class is called in THUMOS14's text format.
+    `videos`: ids by index. `labels`: those of the videos, as segments of which only video and class
+    count. `ignored`: ids that are left out on both sides, with the reason. `numbers`: what a class is
+    called in THUMOS14's text format. `subset`: the name of the subset; `elsewhere`: id -> subset of the
+    videos of the other subsets.
     """
 
     classes: tuple[str, ...]
     videos: tuple[str, ...]
     segments: Segments
+    labels: Segments
     ambiguous: Segments
     ignored: Mapping[str, str]
     numbers: Mapping[str, str]
+    subset: str
+    elsewhere: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -83,8 +88,8 @@ def read_predictions(path: Path, truth: GroundTruth, *, classify: bool, swap: bo
     videos = np.repeat([index[v] for v in kept], [len(rows) for rows in kept.values()]).astype(np.int64)
     segments = Segments(videos, table[:, 0].astype(np.int64), table[:, 1], table[:, 2], table[:, 3])
     segments = _checked(path, segments, list(index), warnings, swap)
-    outside = segments.video >= len(truth.videos)
-    warnings["predictions for videos that the ground truth lacks: false positives"] = int(outside.sum())
+    for video in list(index)[len(truth.videos) :]:
+        warnings[_outside(video, truth)] += len(kept[video])
     if not len(segments):
         warnings["file without predictions: every ground truth is missed"] = 1
     return Predictions(segments, {reason: count for reason, count in warnings.items() if count})
@@ -165,7 +170,7 @@ def _names(
     path: Path, by_video: Mapping[str, Sequence[Row]], truth: GroundTruth, warnings: Counter[str]
 ) -> dict[str, str]:
     """What the ground truth calls the videos; those that it leaves out are counted, not returned."""
-    known = {*truth.videos, *truth.ignored}
+    known = {*truth.videos, *truth.ignored, *truth.elsewhere}
     names: dict[str, str] = {}
     spelling: dict[str, str] = {}
     for video, rows in by_video.items():
@@ -177,10 +182,21 @@ def _names(
             raise UserError(f"{path}: {spelling[name]!r} and {video!r} are the same video; join the two")
         spelling[name] = video
         if name in truth.ignored:
-            warnings[f"predictions left out, {name}: {truth.ignored[name]}"] += len(rows)
+            warnings[f"predictions left out, {truth.ignored[name]}"] += len(rows)
         else:
             names[video] = name
     return names
+
+
+def _outside(video: str, truth: GroundTruth) -> str:
+    """Why all predictions for a video are false positives."""
+    if video in truth.elsewhere:
+        subset = truth.elsewhere[video]
+        return (
+            f"predictions for videos of the subset {subset!r}, scored is {truth.subset!r}: false positives;"
+            f" to score them, subset={subset}"
+        )
+    return "predictions for videos that the ground truth lacks: false positives"
 
 
 def _checked(

@@ -24,7 +24,8 @@ class Protocol:
     """A rule to match detections at these tIoU thresholds, on the test videos of a list.
 
     `subset`: of the annotations, where a file has several. `test_list`: of THUMOS14's. `toolkit`: the
-    rule is that of THUMOS14's own evaluation, which knows ambiguous segments.
+    rule is that of THUMOS14's own evaluation, which knows ambiguous segments. `num_videos`: how many
+    videos it takes, where their list is the user's.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Protocol:
     subset: str
     test_list: str | None = None
     toolkit: Callable[..., dict[int, Floats]] | None = None
+    num_videos: int | None = None
 
     def average_precisions(
         self, detections: Segments, truth: Segments, ambiguous: Segments = NONE
@@ -63,12 +65,14 @@ class Protocol:
 
 
 _TENTHS = tuple(round(0.1 * i, 1) for i in range(1, 10))
+_FROM_A_HALF = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
 PROTOCOLS = {
     protocol.name: protocol
     for protocol in (
         Protocol("demo", _TENTHS, "test"),
-        Protocol("activitynet", tuple(round(0.5 + 0.05 * i, 2) for i in range(10)), "validation"),
-        *(Protocol(f"thumos14-{number}", _TENTHS, "test", number) for number in ("210", "212", "213")),
+        Protocol("activitynet", _FROM_A_HALF, "validation"),
+        Protocol("activitynet-4728", _FROM_A_HALF, "validation", num_videos=4728),
+        *(Protocol(f"thumos14-{number}", _TENTHS, "test", number) for number in ("210", "211", "212", "213")),
         *(
             Protocol(
                 f"thumos14-{year}",

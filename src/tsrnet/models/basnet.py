@@ -20,17 +20,30 @@ paper.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch.nn.functional as F
+from pydantic import AfterValidator, Field
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 from torch import Tensor, nn
 
+from tsrnet.core.settings import KNOWN_KEYS, Count, NonNegative, NotBool, ShareBelowOne
 from tsrnet.losses.attention import l1
 from tsrnet.losses.classification import softmax_cross_entropy
 from tsrnet.models.snippets import TemporalConvolution, padded, top_k_mean
 from tsrnet.models.video_model import SnippetPredictions, VideoModel
 
 
-@dataclass(frozen=True)
+def _odd(size: int) -> int:
+    if size % 2 == 0:
+        raise ValueError("an even number of snippets has no middle")
+    return size
+
+
+Kernel = Annotated[int, Field(ge=1, description="an odd number >= 1"), AfterValidator(_odd), NotBool]
+
+
+@pydantic_dataclass(frozen=True, config=KNOWN_KEYS)
 class BaSNetSettings:
     """Sizes and loss weights.
 
@@ -38,28 +51,15 @@ class BaSNetSettings:
     odd. `pool_divisor`: k is n / this, rounded up. `alpha`, `beta`, `gamma`: of L_base, L_supp, L_norm.
     """
 
-    filter_size: int = 512
-    filter_kernel: int = 1
-    hidden_size: int = 2048
-    kernel: int = 3
-    dropout: float = 0.7
-    pool_divisor: int = 8
-    alpha: float = 1.0
-    beta: float = 1.0
-    gamma: float = 1e-4
-
-    def __post_init__(self) -> None:
-        for key in ("filter_size", "hidden_size", "pool_divisor"):
-            if getattr(self, key) < 1:
-                raise ValueError(f"model.{key}: got {getattr(self, key)}, need at least 1")
-        for key in ("filter_kernel", "kernel"):
-            if getattr(self, key) < 1 or getattr(self, key) % 2 == 0:
-                raise ValueError(f"model.{key}: got {getattr(self, key)}, need an odd number above 0")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"model.dropout: got {self.dropout}, need a number in [0, 1)")
-        for key in ("alpha", "beta", "gamma"):
-            if not 0 <= getattr(self, key) < float("inf"):
-                raise ValueError(f"model.{key}: got {getattr(self, key)}, need a number >= 0")
+    filter_size: Count = 512
+    filter_kernel: Kernel = 1
+    hidden_size: Count = 2048
+    kernel: Kernel = 3
+    dropout: ShareBelowOne = 0.7
+    pool_divisor: Count = 8
+    alpha: NonNegative = 1.0
+    beta: NonNegative = 1.0
+    gamma: NonNegative = 1e-4
 
 
 @dataclass(frozen=True)

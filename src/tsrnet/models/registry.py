@@ -1,9 +1,9 @@
-"""The networks that a run can train, by the name that the configuration has for them."""
+"""The models that a run can train, by the name that the configuration has for them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
 
 from tsrnet.core.errors import UserError
@@ -24,12 +24,11 @@ ModelSettings: TypeAlias = (
 @dataclass(frozen=True)
 class _Model:
     settings: type[Any]
-    network: Callable[..., VideoModel]
+    build: Callable[..., VideoModel]
 
 
-TSRNET = "tsrnet"
 MODELS: Mapping[str, _Model] = {
-    TSRNET: _Model(TSRNetSettings, TSRNet),  # Two-Stream and SRNet, too
+    "tsrnet": _Model(TSRNetSettings, TSRNet),  # Two-Stream and SRNet, too
     "tsrnet_plus": _Model(TSRNetPlusSettings, TSRNetPlus),
     "stpn": _Model(STPNSettings, STPN),
     "untrimmednet": _Model(UntrimmedNetSettings, UntrimmedNet),
@@ -38,9 +37,10 @@ MODELS: Mapping[str, _Model] = {
 }
 
 
-def model_settings(node: Mapping[str, Any]) -> ModelSettings:
-    """The settings of the model that `name` chooses; a run from before there were others is TSRNet's."""
-    name = node.get("name", TSRNET)
+def model_settings(model: str | Mapping[str, Any]) -> ModelSettings:
+    """The settings of a model, by its name alone or with values: `{"name": "tsrnet", "hops": 2}`."""
+    node = {"name": model} if isinstance(model, str) else dict(model)
+    name = str(node.pop("name", None))
     if name not in MODELS:
         raise UserError(f"model.name: got {name}, need one of {', '.join(MODELS)}")
     settings: ModelSettings = settings_of(MODELS[name].settings, node, where="model")
@@ -51,6 +51,11 @@ def model_name(settings: ModelSettings) -> str:
     return next(name for name, model in MODELS.items() if isinstance(settings, model.settings))
 
 
+def describe_model(settings: ModelSettings) -> dict[str, Any]:
+    """What `model_settings` makes the same settings of, as plain data."""
+    return {"name": model_name(settings), **asdict(settings)}
+
+
 def tsrnet_part(settings: ModelSettings) -> TSRNetSettings | None:
     """What of a model has L_SA, L_KT and a teacher of its kind; None of a rival."""
     if isinstance(settings, TSRNetPlusSettings):
@@ -58,7 +63,7 @@ def tsrnet_part(settings: ModelSettings) -> TSRNetSettings | None:
     return settings if isinstance(settings, TSRNetSettings) else None
 
 
-def build_network(settings: ModelSettings, *, num_features: int, num_classes: int) -> VideoModel:
-    """A fresh network."""
-    model = MODELS[model_name(settings)]
-    return model.network(settings, num_features=num_features, num_classes=num_classes)
+def build_model(settings: ModelSettings, *, num_features: int, num_classes: int) -> VideoModel:
+    """A fresh model."""
+    build = MODELS[model_name(settings)].build
+    return build(settings, num_features=num_features, num_classes=num_classes)

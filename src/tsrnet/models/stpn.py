@@ -18,9 +18,12 @@ of β is a common choice, not checked against the paper.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 from torch import Tensor, nn
 
+from tsrnet.core.settings import KNOWN_KEYS, Count, NonNegative
 from tsrnet.losses.attention import l1
 from tsrnet.losses.classification import binary_cross_entropy
 from tsrnet.models.attention import attend
@@ -28,7 +31,7 @@ from tsrnet.models.snippets import per_snippet
 from tsrnet.models.video_model import SnippetPredictions, VideoModel
 
 
-@dataclass(frozen=True)
+@pydantic_dataclass(frozen=True, config=KNOWN_KEYS)
 class STPNSettings:
     """Sizes and loss weights.
 
@@ -36,17 +39,9 @@ class STPNSettings:
     weighted snippets. `beta`: of ||λ||_1.
     """
 
-    attention_size: int = 256
-    pooling: str = "mean"
-    beta: float = 1e-4
-
-    def __post_init__(self) -> None:
-        if self.attention_size < 1:
-            raise ValueError(f"model.attention_size: got {self.attention_size}, need at least 1")
-        if self.pooling not in ("mean", "sum"):
-            raise ValueError(f"model.pooling: got {self.pooling}, need mean or sum")
-        if not 0 <= self.beta < float("inf"):
-            raise ValueError(f"model.beta: got {self.beta}, need a number >= 0")
+    attention_size: Count = 256
+    pooling: Literal["mean", "sum"] = "mean"
+    beta: NonNegative = 1e-4
 
 
 @dataclass(frozen=True)

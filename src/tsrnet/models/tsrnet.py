@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
+from pydantic import model_validator
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 from torch import Tensor
 
+from tsrnet.core.settings import KNOWN_KEYS, Count, ShareBelowOne
 from tsrnet.models.attention import MeanPooling, SelfAttention, attend, attention_weights
 from tsrnet.models.classifier import Classifier
 from tsrnet.models.video_model import SnippetPredictions, VideoModel
 
 
-@dataclass(frozen=True)
+@pydantic_dataclass(frozen=True, config=KNOWN_KEYS)
 class TSRNetSettings:
     """Sizes of a network.
 
@@ -20,24 +24,18 @@ class TSRNetSettings:
     of attention weights, merged by "concat" or "mean". `hidden_size`: outputs of FC1.
     """
 
-    attention: str = "self"
-    attention_size: int = 256
-    hops: int = 1
-    merge: str = "concat"
-    hidden_size: int = 256
-    dropout: float = 0.5
+    attention: Literal["self", "mean"] = "self"
+    attention_size: Count = 256
+    hops: Count = 1
+    merge: Literal["concat", "mean"] = "concat"
+    hidden_size: Count = 256
+    dropout: ShareBelowOne = 0.5
 
-    def __post_init__(self) -> None:
-        if self.attention not in ("self", "mean"):
-            raise ValueError(f"attention: got {self.attention}, need self or mean")
-        if self.merge not in ("concat", "mean"):
-            raise ValueError(f"merge: got {self.merge}, need concat or mean")
-        if min(self.attention_size, self.hops, self.hidden_size) < 1:
-            raise ValueError("attention_size, hops, hidden_size: need at least 1")
+    @model_validator(mode="after")
+    def _check_hops(self) -> TSRNetSettings:
         if self.attention == "mean" and self.hops != 1:
             raise ValueError(f"hops: got {self.hops}, need 1 with attention=mean")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout: got {self.dropout}, need a number in [0, 1)")
+        return self
 
 
 @dataclass(frozen=True)

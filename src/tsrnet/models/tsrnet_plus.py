@@ -18,16 +18,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 from torch import Tensor
 
+from tsrnet.core.settings import KNOWN_KEYS, Share
 from tsrnet.localization.scores import localization_attention, standardized
-from tsrnet.localization.settings import ATTENTION_FORMS
+from tsrnet.localization.settings import AttentionForm
 from tsrnet.models.basnet import BaSNet, BaSNetOutput, BaSNetSettings
 from tsrnet.models.tsrnet import TSRNet, TSRNetOutput, TSRNetSettings
 from tsrnet.models.video_model import SnippetPredictions, VideoModel
 
 
-@dataclass(frozen=True)
+@pydantic_dataclass(frozen=True, config=KNOWN_KEYS)
 class TSRNetPlusSettings:
     """The settings of both parts; `share` of TSRNet in the score of a snippet, and the `form` of its
     attention there, as in `localization_attention`.
@@ -35,14 +37,8 @@ class TSRNetPlusSettings:
 
     tsrnet: TSRNetSettings = field(default_factory=TSRNetSettings)
     suppression: BaSNetSettings = field(default_factory=BaSNetSettings)
-    share: float = 0.5
-    form: str = "standardized"
-
-    def __post_init__(self) -> None:
-        if self.form not in ATTENTION_FORMS:
-            raise ValueError(f"model.form: got {self.form}, need one of {', '.join(ATTENTION_FORMS)}")
-        if not 0 <= self.share <= 1:
-            raise ValueError(f"model.share: got {self.share}, need a number in [0, 1]")
+    share: Share = 0.5
+    form: AttentionForm = "standardized"
 
 
 @dataclass(frozen=True)

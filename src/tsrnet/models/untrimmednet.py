@@ -17,28 +17,25 @@ activations of the view are the log-odds of x̄^c, so that the sigmoid of our lo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 from torch import Tensor, nn
 
+from tsrnet.core.settings import KNOWN_KEYS, Count
 from tsrnet.losses.classification import softmax_cross_entropy
 from tsrnet.models.attention import attention_weights
 from tsrnet.models.snippets import per_snippet, top_k_mean
 from tsrnet.models.video_model import SnippetPredictions, VideoModel
 
 
-@dataclass(frozen=True)
+@pydantic_dataclass(frozen=True, config=KNOWN_KEYS)
 class UntrimmedNetSettings:
     """`selection`: "soft" or "hard". `pool_divisor`: hard selection takes 1 / this of the snippets."""
 
-    selection: str = "soft"
-    pool_divisor: int = 8
-
-    def __post_init__(self) -> None:
-        if self.selection not in ("soft", "hard"):
-            raise ValueError(f"model.selection: got {self.selection}, need soft or hard")
-        if self.pool_divisor < 1:
-            raise ValueError(f"model.pool_divisor: got {self.pool_divisor}, need at least 1")
+    selection: Literal["soft", "hard"] = "soft"
+    pool_divisor: Count = 8
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,3 +48,22 @@ class VideoModel(nn.Module):
     def rate_groups(self) -> list[tuple[float, list[nn.Parameter]]]:
         """All parameters, those together that learn at the same factor of the rate."""
         return [(1.0, list(self.parameters()))]
+
+
+def carry_over(
+    source: VideoModel, known: Sequence[str], target: VideoModel, classes: Sequence[str]
+) -> None:
+    """Give `target` all weights of `source`, FC2's rows to the classes of the same name (D13).
+
+    `known` and `classes` are the classes of the two, in the order of their rows; the rows of new
+    classes stay as they are.
+    """
+    state = target.state_dict()
+    for name, value in source.state_dict().items():
+        if name in source.class_rows:
+            for row, label in enumerate(known):
+                state[name][classes.index(label)] = value[row]
+            state[name][len(classes) :] = value[len(known) :]  # of background
+        else:
+            state[name] = value
+    target.load_state_dict(state)

@@ -23,15 +23,17 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 from torch import Tensor, nn
 
+from tsrnet.core.settings import KNOWN_KEYS, Count, NonNegative, Share, ShareBelowOne
 from tsrnet.losses.classification import softmax_cross_entropy
 from tsrnet.models.attention import attend, attention_weights
 from tsrnet.models.snippets import per_snippet, top_k_mean
 from tsrnet.models.video_model import SnippetPredictions, VideoModel
 
 
-@dataclass(frozen=True)
+@pydantic_dataclass(frozen=True, config=KNOWN_KEYS)
 class WTALCSettings:
     """Sizes and loss weights.
 
@@ -39,23 +41,11 @@ class WTALCSettings:
     up. `margin`: δ. `mil_share`: λ.
     """
 
-    hidden_size: int | None = None
-    dropout: float = 0.7
-    pool_divisor: int = 8
-    margin: float = 0.5
-    mil_share: float = 0.5
-
-    def __post_init__(self) -> None:
-        if self.hidden_size is not None and self.hidden_size < 1:
-            raise ValueError(f"model.hidden_size: got {self.hidden_size}, need null or at least 1")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"model.dropout: got {self.dropout}, need a number in [0, 1)")
-        if self.pool_divisor < 1:
-            raise ValueError(f"model.pool_divisor: got {self.pool_divisor}, need at least 1")
-        if not 0 <= self.margin < float("inf"):
-            raise ValueError(f"model.margin: got {self.margin}, need a number >= 0")
-        if not 0 <= self.mil_share <= 1:
-            raise ValueError(f"model.mil_share: got {self.mil_share}, need a number in [0, 1]")
+    hidden_size: Count | None = None
+    dropout: ShareBelowOne = 0.7
+    pool_divisor: Count = 8
+    margin: NonNegative = 0.5
+    mil_share: Share = 0.5
 
 
 @dataclass(frozen=True)

@@ -1,102 +1,159 @@
-"""The data of a plan: videos, annotations and features, made where they are missing."""
+"""The data of a run: videos, annotations and features, made where they are missing."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
 from tsrnet.core.errors import UserError
-from tsrnet.datasets.availability import MANIFEST, Inventory
+from tsrnet.datasets.availability import MANIFEST, Availability
+from tsrnet.datasets.datamodule import VideoDataModule
 from tsrnet.datasets.records import VideoDataset, VideoRecord
-from tsrnet.features.store import FeatureSource
-from tsrnet.pipeline.config import Plan
-from tsrnet.pipeline.features import prepare_features
-from tsrnet.pipeline.sources import DrawnSettings, what_to_get
+from tsrnet.datasets.snippet_sampler import SamplingSettings, SnippetSampler
+from tsrnet.features.store import FeatureSource, FeatureStore
+from tsrnet.pipeline.features import ExtractionConfig, prepare_features
+from tsrnet.pipeline.sources import DrawnSettings, FilesSettings, what_to_get
 from tsrnet.synthetic.simulated import SimulatedStore, SimulationSettings, store_features
+from tsrnet.video.snippet_images import SnippetImages
 
 
 @dataclass(frozen=True)
-class Companion:
-    """What knowledge is transferred from: trimmed clips, their features, and {untrimmed: trimmed class}."""
+class RunData:
+    """Which videos have features, and these; of the trimmed clips, too, where something is transferred.
 
-    trimmed: VideoDataset
-    store: FeatureSource
-    class_map: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Data:
-    """The dataset and its features, and its trimmed companion where something is transferred.
-
-    Both hold only videos that have features; `ground_truth` has all test videos by id.
+    `class_map`: class -> class of the trimmed clips that shows the same action.
     """
 
-    untrimmed: VideoDataset
-    store: FeatureSource
-    companion: Companion | None
-    ground_truth: Mapping[str, VideoRecord]
+    untrimmed: Availability
+    features: FeatureSource
+    protocol: str
+    trimmed: Availability | None = None
+    trimmed_features: FeatureSource | None = None
+    class_map: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def test_records(self) -> dict[str, VideoRecord]:
+        """All annotated test videos by id, also those without features."""
+        return {record.id: record for record in self.untrimmed.dataset.test}
+
+    def module(
+        self,
+        stream: str,
+        *,
+        batch_size: int,
+        seed: int,
+        paired: bool = False,
+        shared_classes: bool = False,
+        sampling: SamplingSettings | None = None,
+    ) -> VideoDataModule:
+        """The DataModule of a stream.
+
+        Args:
+            stream, batch_size, seed: as for `VideoDataModule`.
+            paired: with the trimmed clips that knowledge is transferred from.
+            shared_classes: only the videos and classes that the trimmed clips show, too.
+            sampling: gives pixels of some snippets in place of features.
+        """
+        videos = self.untrimmed
+        if shared_classes:
+            videos = Availability(self.untrimmed.usable.of_classes(tuple(self.class_map)))
+        common: dict[str, Any] = {"stream": stream, "batch_size": batch_size, "seed": seed}
+        trimmed = None
+        if paired and self.trimmed and self.trimmed_features:
+            sampler = _sampler(self.trimmed_features, stream, sampling)
+            trimmed = VideoDataModule(self.trimmed, self.trimmed_features, sampler=sampler, **common)
+        return VideoDataModule(
+            videos,
+            self.features,
+            trimmed=trimmed,
+            overlap=self.class_map if paired else None,
+            protocol=self.protocol,
+            sampler=_sampler(self.features, stream, sampling),
+            **common,
+        )
 
 
-def prepare_data(plan: Plan) -> Data:
+def _sampler(source: FeatureSource, stream: str, settings: SamplingSettings | None) -> SnippetSampler | None:
+    if settings is None or not isinstance(source, FeatureStore):
+        return None
+    return SnippetSampler(SnippetImages(source.folder, stream), stream, settings)
+
+
+def prepare_data(
+    dataset: DrawnSettings | FilesSettings,
+    features: ExtractionConfig | SimulationSettings,
+    *,
+    features_root: Path,
+    streams: Sequence[str],
+    protocol: str,
+    holdout: float = 0.0,
+) -> RunData:
     """Videos, annotations and features, made where they are missing.
 
-    With `plan.holdout`, training videos in place of the test videos.
+    With `holdout`, that share of the training videos takes the place of the test videos.
     """
-    data = _prepare_all(plan)
-    if not plan.holdout:
-        return data
-    untrimmed = data.untrimmed.held_out(plan.holdout)
-    return replace(data, untrimmed=untrimmed, ground_truth={record.id: record for record in untrimmed.test})
+    if isinstance(features, SimulationSettings):
+        data = _simulate(dataset, features, features_root, streams, protocol)
+    else:
+        data = _extract(dataset, features, protocol)
+    if holdout:
+        data = replace(data, untrimmed=Availability(data.untrimmed.usable.held_out(holdout)))
+    return data
 
 
-def _prepare_all(plan: Plan) -> Data:
-    if isinstance(plan.features, SimulationSettings):
-        return _simulate(plan, plan.features)
-    found = plan.dataset.read()
+def _extract(dataset: DrawnSettings | FilesSettings, features: ExtractionConfig, protocol: str) -> RunData:
+    found = dataset.read()
     datasets = (found.untrimmed, found.trimmed) if found.trimmed else (found.untrimmed,)
-    prepared = prepare_features(datasets, plan.features)
-    _demand(plan, [inventory for _, inventory in prepared])
-    (store, inventory), *others = prepared
-    companion = None
-    if others:
-        clips, trimmed = others[0]
-        companion = Companion(trimmed.usable, clips, found.class_map)
-    everything = {record.id: record for record in found.untrimmed.test}
-    return Data(inventory.usable, store, companion, everything)
+    prepared = prepare_features(datasets, features)
+    _demand([availability for _, availability in prepared], drawn=isinstance(dataset, DrawnSettings))
+    (store, untrimmed), *others = prepared
+    clips, trimmed = others[0] if others else (None, None)
+    return RunData(untrimmed, store, protocol, trimmed, clips, found.class_map)
 
 
-def _simulate(plan: Plan, settings: SimulationSettings) -> Data:
-    found = plan.dataset.read(rehearsal_seed=settings.seed)
+def _simulate(
+    dataset: DrawnSettings | FilesSettings,
+    settings: SimulationSettings,
+    root: Path,
+    streams: Sequence[str],
+    protocol: str,
+) -> RunData:
+    found = dataset.read(rehearsal_seed=settings.seed)
     assert found.trimmed
 
     def source(videos: VideoDataset, canonical: Mapping[str, str], *, trimmed: bool) -> FeatureSource:
         drawn = SimulatedStore((*videos.train, *videos.test), settings, trimmed=trimmed, canonical=canonical)
-        return (
-            store_features(drawn, plan.streams, plan.features_root / videos.name) if settings.store else drawn
-        )
+        return store_features(drawn, streams, root / videos.name) if settings.store else drawn
 
-    store = source(found.untrimmed, found.class_map, trimmed=False)
-    companion = Companion(found.trimmed, source(found.trimmed, {}, trimmed=True), found.class_map)
-    return Data(found.untrimmed, store, companion, {record.id: record for record in found.untrimmed.test})
+    return RunData(
+        Availability(found.untrimmed),
+        source(found.untrimmed, found.class_map, trimmed=False),
+        protocol,
+        Availability(found.trimmed),
+        source(found.trimmed, {}, trimmed=True),
+        found.class_map,
+    )
 
 
-def _demand(plan: Plan, inventories: Sequence[Inventory]) -> None:
-    """UserError unless there is enough to train and test; else say how many videos are used."""
-    drawn = isinstance(plan.dataset, DrawnSettings)
-    left_out = [reason for one in inventories for reason in one.left_out.values()]
-    if drawn and left_out:
+def _demand(availabilities: Sequence[Availability], *, drawn: bool) -> None:
+    """UserError unless there is enough to train and test; else print how many videos are used."""
+    missing = [reason for one in availabilities for reason in one.missing.values()]
+    if drawn and missing:
         raise UserError(
-            f"{len(left_out)} videos have no features (the others are done): "
-            + "; ".join(left_out)
+            f"{len(missing)} videos have no features (the others are done): "
+            + "; ".join(missing)
             + "; replace the files (the demo draws again what you delete) and give the same command again"
         )
-    needed = [(one, one.usable.train) for one in inventories] + [(inventories[0], inventories[0].usable.test)]
+    needed = [(one, one.usable.train) for one in availabilities]
+    needed.append((availabilities[0], availabilities[0].usable.test))
     for one, videos in needed:
         if not videos:
-            example = next(iter(one.left_out.values()), "none are listed")
+            example = next(iter(one.missing.values()), "none are listed")
             raise UserError(
                 f"{one.summary()}, need some of each; e.g. {example}. {what_to_get(one.dataset.name)}"
             )
-    for one in inventories:
-        if one.left_out:
-            print(f"{one.summary()}; {MANIFEST} beside the features gives the reason of each other")
+    for one in availabilities:
+        if one.missing:
+            print(f"{one.summary()}; {MANIFEST} beside the features has the reason of each")

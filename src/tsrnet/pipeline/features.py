@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from tsrnet.datasets.availability import MANIFEST, Inventory, take_inventory
+from tsrnet.datasets.availability import MANIFEST, Availability, find_features, video_files
 from tsrnet.datasets.records import VideoDataset
 from tsrnet.features.backbone import Backbone, imagenet_weights, load_backbone
 from tsrnet.features.extractor import Extraction, extract, is_missing
@@ -46,7 +46,7 @@ class FeatureSettings:
 
 
 @dataclass(frozen=True)
-class FeaturePlan:
+class ExtractionConfig:
     """How the features of a run are made, and below which folders they and the backbones lie."""
 
     settings: FeatureSettings
@@ -58,42 +58,34 @@ class FeaturePlan:
 
 
 def prepare_features(
-    datasets: Sequence[VideoDataset], plan: FeaturePlan
-) -> list[tuple[FeatureStore, Inventory]]:
+    datasets: Sequence[VideoDataset], config: ExtractionConfig
+) -> list[tuple[FeatureStore, Availability]]:
     """The store of each dataset, with every feature in it that can be made, and what is not.
 
     A manifest beside the features lists the videos that have none, with the reason.
     """
-    prepared: list[tuple[FeatureStore, Inventory]] = []
+    prepared: list[tuple[FeatureStore, Availability]] = []
     for dataset in datasets:
-        with held(plan.features_root, f"{dataset.name}-{plan.settings.name}"):
-            store, failures = extract_features(dataset.name, video_files(dataset), plan)
-        inventory = take_inventory(dataset, store, plan.streams, failures)
-        inventory.write(store.folder / MANIFEST)
-        prepared.append((store, inventory))
+        with held(config.features_root, f"{dataset.name}-{config.settings.name}"):
+            store, failures = extract_features(dataset.name, video_files(dataset), config)
+        available = find_features(dataset, store, config.streams, failures)
+        available.write(store.folder / MANIFEST)
+        prepared.append((store, available))
     return prepared
 
 
-def video_files(dataset: VideoDataset) -> list[VideoFile]:
-    """All videos of a dataset, there or not."""
-    return [
-        VideoFile(record.id, dataset.path(record.id), record.duration_s)
-        for record in (*dataset.train, *dataset.test)
-    ]
-
-
 def extract_features(
-    name: str, videos: Sequence[VideoFile], plan: FeaturePlan
+    name: str, videos: Sequence[VideoFile], config: ExtractionConfig
 ) -> tuple[FeatureStore, dict[str, str]]:
     """The store of the dataset `name` with the features of all videos, and {id: why there are none}."""
-    settings = plan.settings
-    stand_ins = {stream: _stand_in_stage(stream, plan) for stream in ("rgb", "flow")}
-    store = FeatureStore(plan.features_root / name / settings.name)
+    settings = config.settings
+    stand_ins = {stream: _stand_in_stage(stream, config) for stream in ("rgb", "flow")}
+    store = FeatureStore(config.features_root / name / settings.name)
     images = {
-        stream: SnippetImages(store.folder, stream) for stream in plan.streams if stream in settings.stored
+        stream: SnippetImages(store.folder, stream) for stream in config.streams if stream in settings.stored
     }
-    extraction = Extraction(plan.snippets, plan.reading, settings.workers, images)
-    missing = [video for video in videos if is_missing(video, store, plan.streams, extraction)]
+    extraction = Extraction(config.snippets, config.reading, settings.workers, images)
+    missing = [video for video in videos if is_missing(video, store, config.streams, extraction)]
     found = [video for video in missing if video.path.is_file()]
     failures = {
         video.id: f"{video.path}: there is neither the video nor its features"
@@ -101,23 +93,23 @@ def extract_features(
         if not video.path.is_file()
     }
     if found or made_here(store.identity):
-        store.claim(_identity(plan, stand_ins))
+        store.claim(_identity(config, stand_ins))
     if not found:
         return store, failures
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    backbones = {stream: backbone_of(plan, stream).to(device) for stream in plan.streams}
-    print(f"{name}: {settings.backbone} with weights {_weights(plan, stand_ins)}")
+    backbones = {stream: backbone_of(config, stream).to(device) for stream in config.streams}
+    print(f"{name}: {settings.backbone} with weights {_weights(config, stand_ins)}")
     return store, failures | extract(found, store, backbones, extraction, what=name)
 
 
-def backbone_of(plan: FeaturePlan, stream: str) -> Backbone:
+def backbone_of(config: ExtractionConfig, stream: str) -> Backbone:
     """The frozen backbone of a stream; a stand-in is trained where it is not there yet."""
-    source = plan.settings.weights
+    source = config.settings.weights
     if source == "stand_in":
-        stage = _stand_in_stage(stream, plan)
-        _train_stand_in(stage, stream, plan)
+        stage = _stand_in_stage(stream, config)
+        _train_stand_in(stage, stream, config)
         source = str(stage.weights)
-    return load_backbone(plan.settings.backbone, stream=stream, weights=source)
+    return load_backbone(config.settings.backbone, stream=stream, weights=source)
 
 
 def made_here(identity: Mapping[str, object]) -> bool:
@@ -125,28 +117,28 @@ def made_here(identity: Mapping[str, object]) -> bool:
     return {"snippets", "weights"} <= identity.keys()
 
 
-def own_weights(plan: FeaturePlan, stream: str) -> Path | None:
+def own_weights(config: ExtractionConfig, stream: str) -> Path | None:
     """The file with the weights of a stream's backbone; None where they are torchvision's."""
-    stand_in = plan.settings.weights == "stand_in"
-    path = _stand_in_stage(stream, plan).weights if stand_in else Path(plan.settings.weights)
+    stand_in = config.settings.weights == "stand_in"
+    path = _stand_in_stage(stream, config).weights if stand_in else Path(config.settings.weights)
     return path if path.is_file() else None
 
 
-def _identity(plan: FeaturePlan, stand_ins: Mapping[str, Stage]) -> dict[str, object]:
+def _identity(config: ExtractionConfig, stand_ins: Mapping[str, Stage]) -> dict[str, object]:
     """What features.json says."""
     libraries = ("torch", "torchvision", "opencv-contrib-python-headless")
     return {
-        "backbone": plan.settings.backbone,
-        "weights": _weights(plan, stand_ins),
+        "backbone": config.settings.backbone,
+        "weights": _weights(config, stand_ins),
         "rate_hz": TimeGrid().rate_hz,
-        "snippets": asdict(plan.snippets),
+        "snippets": asdict(config.snippets),
         "versions": {name: version(name) for name in libraries},
     }
 
 
-def _weights(plan: FeaturePlan, stand_ins: Mapping[str, Stage]) -> str:
+def _weights(config: ExtractionConfig, stand_ins: Mapping[str, Stage]) -> str:
     """Which weights these are, whatever they are called: torchvision's name, or a hash."""
-    settings = plan.settings
+    settings = config.settings
     if settings.weights == "stand_in":
         return " ".join(stage.key for stage in stand_ins.values())
     if Path(settings.weights).is_file():
@@ -154,18 +146,18 @@ def _weights(plan: FeaturePlan, stand_ins: Mapping[str, Stage]) -> str:
     return imagenet_weights(settings.backbone, settings.weights) or settings.weights
 
 
-def _stand_in_stage(stream: str, plan: FeaturePlan) -> Stage:
-    settings, snippets = plan.settings, asdict(plan.snippets)
+def _stand_in_stage(stream: str, config: ExtractionConfig) -> Stage:
+    settings, snippets = config.settings, asdict(config.snippets)
     stand_in = asdict(settings.stand_in) if settings.stand_in else None
     return Stage(
-        plan.stages_root,
+        config.stages_root,
         f"backbone-{stream}",
         {"backbone": settings.backbone, "stream": stream, "stand_in": stand_in, "snippets": snippets},
     )
 
 
-def _train_stand_in(stage: Stage, stream: str, plan: FeaturePlan) -> None:
-    settings = plan.settings
+def _train_stand_in(stage: Stage, stream: str, config: ExtractionConfig) -> None:
+    settings = config.settings
     if settings.stand_in is None:
         return
     with stage.work() as needed:
@@ -176,7 +168,7 @@ def _train_stand_in(stage: Stage, stream: str, plan: FeaturePlan) -> None:
                     settings.backbone,
                     stream=stream,
                     settings=settings.stand_in,
-                    snippets=plan.snippets,
+                    snippets=config.snippets,
                     workers=settings.workers,
                 )
             )

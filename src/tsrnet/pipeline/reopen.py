@@ -17,12 +17,13 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from yaml import YAMLError
 
 from tsrnet.core.errors import UserError
-from tsrnet.evaluation.predictions import ActivationStore
+from tsrnet.evaluation.predictions import PredictionStore
 from tsrnet.models.registry import model_name
-from tsrnet.pipeline.config import Plan
-from tsrnet.pipeline.data import Data, prepare_data
+from tsrnet.pipeline.config import RunConfig
+from tsrnet.pipeline.data import RunData, prepare_data
 from tsrnet.pipeline.sources import DrawnSettings, FilesSettings
-from tsrnet.pipeline.train_stages import Trained, build, datamodule, test_activations, train_network
+from tsrnet.pipeline.train_stages import StageSpec, build_module, predict_stage, run_stage, stages_of
+from tsrnet.training.module import TSRNetModule
 
 _MAY_CHANGE = ("localization", "report", "paths.", "dataset.protocol")
 """Keys that `tsrnet.evaluate run=` takes: the others belong to the run."""
@@ -32,8 +33,8 @@ _MAY_CHANGE = ("localization", "report", "paths.", "dataset.protocol")
 class Tested:
     """The data of a run, stream -> what its network says of the test videos, what made them."""
 
-    data: Data
-    stores: Mapping[str, ActivationStore]
+    data: RunData
+    predictions: Mapping[str, PredictionStore]
     stages: tuple[str, ...]
 
 
@@ -49,7 +50,7 @@ def finished_runs(config: DictConfig, overrides: Sequence[str]) -> tuple[DictCon
     checkpoint = None if config.checkpoint is None else str(config.checkpoint)
     tested = _tested(tuple(map(_without_localization, runs)), checkpoint)
     merged = runs[0].copy()
-    merged.stream.names = list(tested.stores)
+    merged.stream.names = list(tested.predictions)
     return merged, tested
 
 
@@ -78,7 +79,7 @@ def _changed(base: DictConfig, config: DictConfig, overrides: Sequence[str]) -> 
                 f"{key}: belongs to the run and cannot change; tsrnet.evaluate run=... takes"
                 " localization, dataset.protocol, paths and report; give the rest to tsrnet.train"
             )
-        if key == "localization":  # a preset; the form of the attention belongs to the dataset
+        if key == "localization":  # a preset; the form of the attention is the run's
             base.localization.update({k: v for k, v in config.localization.items() if k != "attention"})
         else:
             OmegaConf.update(base, key, OmegaConf.select(config, key))
@@ -93,61 +94,72 @@ def _without_localization(config: DictConfig) -> str:
 
 @functools.lru_cache(maxsize=1)
 def _tested(texts: tuple[str, ...], checkpoint: str | None) -> Tested:
-    plans = []
+    configs = []
     for text in texts:
-        config = DictConfig(OmegaConf.create(text))
-        config.update({"localization": {}, "report": {"timelines": 0}})
-        plans.append(replace(Plan.from_config(config), trains=False))
-    owner = {stream: plan for plan in plans for stream in plan.streams}
-    if sum(len(plan.streams) for plan in plans) > len(owner):
+        given = DictConfig(OmegaConf.create(text))
+        given.update({"localization": {}, "report": {"timelines": 0}})
+        configs.append(replace(RunConfig.from_config(given), trains=False, wandb=None))
+    owner = {stream: config for config in configs for stream in config.streams}
+    if sum(len(config.streams) for config in configs) > len(owner):
         raise UserError(
             "run: got two runs with the same stream; need one of stream=rgb and one of stream=flow"
         )
-    first = plans[0]
-    for plan in plans[1:]:
-        if (_untrimmed(plan), plan.protocol) != (_untrimmed(first), first.protocol):
+    first = configs[0]
+    for config in configs[1:]:
+        if (_untrimmed(config), config.protocol) != (_untrimmed(first), first.protocol):
             raise UserError("run: got runs of different datasets or protocols, need the same of both")
     streams = tuple(sorted(owner, reverse=True))  # rgb, flow
-    with_trimmed = next((plan.dataset for plan in plans if plan.transfer.active), first.dataset)
-    together = replace(first, dataset=with_trimmed).with_streams(streams)
-    data = prepare_data(together)
+    with_trimmed = next((config.dataset for config in configs if config.transfer.active), first.dataset)
+    together = first.with_streams(streams)
+    data = prepare_data(
+        with_trimmed,
+        together.features,
+        features_root=first.features_root,
+        streams=streams,
+        protocol=first.protocol,
+        holdout=first.holdout,
+    )
+    specs = {stream: stages_of(owner[stream], data, stream) for stream in streams}
     if checkpoint is None:
-        trained = {stream: train_network(owner[stream], data, stream) for stream in streams}
+        modules = {stream: run_stage(owner[stream], specs[stream]) for stream in streams}
+        keys = {stream: spec.keys for stream, spec in specs.items()}
     elif len(streams) == 1:
-        trained = {streams[0]: load_network(first, data, streams[0], Path(checkpoint))}
+        (stream,) = streams
+        module, digest = load_checkpoint(first, specs[stream], Path(checkpoint))
+        modules, keys = {stream: module}, {stream: (f"sha256 {digest}",)}
     else:
         raise UserError("checkpoint: holds one stream, this run has two; need a run of stream=rgb or flow")
-    stages = tuple(stage for result in trained.values() for stage in result.stages)
-    tested = Tested(data, test_activations(together, data, trained), stages)
+    predictions = {
+        stream: predict_stage(owner[stream], data, stream, module, keys[stream][-1])
+        for stream, module in modules.items()
+    }
+    tested = Tested(data, predictions, tuple(key for some in keys.values() for key in some))
     gc.freeze()  # all this stays: collections between the values of a sweep need not look at it again
     atexit.register(gc.unfreeze)  # or libraries complain at the end of what was not given back
     return tested
 
 
-def _untrimmed(plan: Plan) -> DrawnSettings | FilesSettings:
+def _untrimmed(config: RunConfig) -> DrawnSettings | FilesSettings:
     """The dataset without its companion, which a run without transfer lacks."""
-    dataset = plan.dataset
+    dataset = config.dataset
     return replace(dataset, trimmed=None) if isinstance(dataset, FilesSettings) else dataset
 
 
-def load_network(plan: Plan, data: Data, stream: str, path: Path) -> Trained:
-    """The network of a file: weights.pt of a stage, or a checkpoint of its training."""
-    training_set = datamodule(plan, data.untrimmed, data.store, stream, 1).training_set
-    _check_origin(path, stream, training_set.classes)
-    network = build(plan, training_set, stream)
+def load_checkpoint(config: RunConfig, spec: StageSpec, path: Path) -> tuple[TSRNetModule, str]:
+    """The module with the weights of a file, and the file's hash: weights.pt of a stage, or a checkpoint."""
+    _check_origin(path, spec.data.stream, spec.data.classes)
+    module = build_module(config, spec)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         state = state.get("state_dict", state)
-        own = {key.removeprefix("network."): value for key, value in state.items() if "teacher." not in key}
-        network.load_state_dict(own)
+        module.model.load_state_dict({key.removeprefix("model."): value for key, value in state.items()})
     except (OSError, RuntimeError, UnpicklingError, AttributeError, KeyError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
-            f"checkpoint: {path}: holds no weights of this network ({training_set.num_features} features,"
-            f" {len(training_set.classes)} classes, model={model_name(plan.network)}): {reason}"
+            f"checkpoint: {path}: holds no weights of this network ({spec.data.num_features} features,"
+            f" {len(spec.data.classes)} classes, model={model_name(spec.training.model)}): {reason}"
         ) from error
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Trained(network.eval(), (f"sha256 {digest}",), training_set.classes, training_set.num_features)
+    return module.eval(), hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _check_origin(path: Path, stream: str, classes: tuple[str, ...]) -> None:

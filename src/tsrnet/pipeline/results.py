@@ -1,4 +1,4 @@
-"""Tests trained networks and fills the run folder: metrics, detections, timelines, tables."""
+"""Localises in the test videos and fills the run folder: metrics, detections, timelines; W&B, too."""
 
 from __future__ import annotations
 
@@ -14,107 +14,120 @@ from omegaconf import DictConfig, OmegaConf
 from tsrnet.core.files import atomic_path
 from tsrnet.core.progress import track
 from tsrnet.datasets.records import VideoRecord
-from tsrnet.evaluation.evaluator import FigureCollector
+from tsrnet.evaluation.evaluator import VideoEvaluator, flat_metrics
 from tsrnet.evaluation.localize_videos import VideoResult, localize_videos
-from tsrnet.evaluation.predictions import ActivationStore
+from tsrnet.evaluation.predictions import PredictionStore
 from tsrnet.evaluation.timelines import timeline_of
-from tsrnet.pipeline.config import Plan
-from tsrnet.pipeline.data import Data
+from tsrnet.metrics.protocols import PROTOCOLS
+from tsrnet.pipeline.config import RunConfig
+from tsrnet.pipeline.data import RunData
 from tsrnet.reporting.timeline import Detection, Timeline, draw_timeline
-from tsrnet.reporting.wandb import log_results, log_weights, open_dashboard
-from tsrnet.synthetic.simulated import SimulationSettings
+from tsrnet.reporting.wandb import WandbRun, open_wandb
 from tsrnet.training.fit import is_first_process
-from tsrnet.video.time_grid import TimeGrid
 
 
-def run_dashboard(
-    plan: Plan, config: DictConfig, folder: Path, *, name: str, group: str | None
-) -> AbstractContextManager[None]:
-    """The W&B run of a training, or nothing."""
-    if plan.dashboard is None or not is_first_process():
+def open_run(
+    config: RunConfig, given: DictConfig, folder: Path, *, name: str, group: str | None
+) -> AbstractContextManager[WandbRun | None]:
+    """The W&B run of a training, or None."""
+    if config.wandb is None or not is_first_process():
         return nullcontext()
-    content = OmegaConf.to_container(config, resolve=True)
+    content = OmegaConf.to_container(given, resolve=True)
     assert isinstance(content, dict)
-    simulated = isinstance(plan.features, SimulationSettings)
-    return open_dashboard(
-        replace(plan.dashboard, group=plan.dashboard.group or group),
+    tags = [str(given.dataset.name), *config.streams, f"transfer={'on' if config.transfer.active else 'off'}"]
+    return open_wandb(
+        replace(config.wandb, group=config.wandb.group or group),
         {str(key): value for key, value in content.items() if key != "logger"},
         folder=folder,
         name=name,
-        tags=[
-            str(config.dataset.name),
-            *plan.streams,
-            f"transfer={'on' if plan.transfer.active else 'off'}",
-            *(["SIMULATED"] if simulated else []),
-        ],
-        memory=plan.stages_root / ".wandb",
+        tags=[*tags, *["SIMULATED"] * config.simulated],
+        memory=config.stages_root / ".wandb",
     )
 
 
-def report_test(
-    plan: Plan,
-    data: Data,
-    stores: Mapping[str, ActivationStore],
+def write_results(
+    config: RunConfig,
+    data: RunData,
+    predictions: Mapping[str, PredictionStore],
     stages: Sequence[str],
     folder: Path,
-    config: DictConfig,
+    given: DictConfig,
+    wandb: WandbRun | None = None,
 ) -> dict[str, Any]:
-    """Localise in the test videos and write what a run folder holds; `stages` made the networks.
+    """Localise in the test videos and write what a run folder holds.
 
-    Returns what metrics.json holds.
+    Args:
+        config, data: of the run.
+        predictions: stream -> what its network says of the test videos.
+        stages: keys of the stages that made the networks.
+        folder: of the run.
+        given: the configuration as it is written.
+        wandb: the open W&B run, if any.
+
+    Returns:
+        What metrics.json holds.
     """
-    records = dict(data.ground_truth)
-    figures = FigureCollector(tuple(records.values()), data.untrimmed.classes)
-
-    def grid_of(video_id: str, num_snippets: int) -> TimeGrid:
-        return data.store.time_grid(num_snippets, records[video_id].duration_s)
-
-    results = localize_videos(
-        stores, plan.localization, rate_hz=lambda video_id, length: grid_of(video_id, length).rate_hz
+    records = data.test_records
+    videos = data.module(config.streams[0], batch_size=1, seed=0)
+    streams = [*predictions, *["fusion"] * (len(predictions) > 1)]
+    # The predictions of all processes are on the disk already: nothing is to be gathered.
+    evaluator = VideoEvaluator(
+        list(records.values()),
+        videos.classes,
+        PROTOCOLS[config.protocol],
+        streams=streams,
+        sync_on_compute=False,
     )
-    tested = [record.id for record in data.untrimmed.test]
-    drawn = set(tested[: plan.num_timelines])
+    tested = [record.id for record in videos.dataset.test]
+    drawn = set(tested[: config.num_timelines])
+    results = localize_videos(predictions, config.localization, grid_of=videos.time_grid)
     for result in track(results, total=len(tested), what="localising"):
-        grid = grid_of(result.id, len(result.score))
-        figures.add(result, grid)
+        evaluator.update(result)
         if result.id in drawn:
+            video = None if config.simulated else data.untrimmed.dataset.path(result.id)
+            timeline = _timeline(result, records[result.id], videos.classes, config, video)
             with atomic_path(folder / "timelines" / f"{result.id}.png") as part:
-                draw_timeline(_timeline(result, records[result.id], grid, data, plan), part)
-    found = figures.figures(plan.protocol)
+                draw_timeline(timeline, part)
+    found = evaluator.compute()
+    share = f"{config.holdout:g} of the training videos"
     metrics = {
-        "simulated": isinstance(plan.features, SimulationSettings),
-        "protocol": f"{plan.holdout:g} of the training videos" if plan.holdout else plan.protocol.name,
+        "simulated": config.simulated,
+        "protocol": share if config.holdout else config.protocol,
         "videos": len(records),
         "missing": len(records) - found["available"]["videos"],
         **found,
-        "attention": figures.attention(),
-        "seed": plan.seed,
+        "seed": config.seed,
         "stages": list(stages),
     }
-    detections = figures.submission()
-    with atomic_path(folder / "detections.json") as part:
-        part.write_text(json.dumps(detections))
-    with atomic_path(folder / "config.yaml") as part:
-        part.write_text(OmegaConf.to_yaml(config, resolve=True))
-    with atomic_path(folder / "metrics.json") as part:
-        part.write_text(json.dumps(metrics, indent=1))
-    timelines = sorted((folder / "timelines").glob("*.png"))
-    log_results(metrics, detections["results"], timelines, figures.confusion())
-    if plan.dashboard and plan.dashboard.checkpoints:
-        weights = {stage: plan.stages_root / stage / "weights.pt" for stage in stages}
-        log_weights({stage: path for stage, path in weights.items() if path.is_file()})
+    detections = evaluator.submission()
+    texts = {
+        "detections.json": json.dumps(detections),
+        "config.yaml": OmegaConf.to_yaml(given, resolve=True),
+        "metrics.json": json.dumps(metrics, indent=1),
+    }
+    for name, text in texts.items():
+        with atomic_path(folder / name) as part:
+            part.write_text(text)
+    if wandb:
+        timelines = sorted((folder / "timelines").glob("*.png"))
+        summary = {name: metrics[name] for name in ("simulated", "protocol")}
+        wandb.log_results(
+            flat_metrics(metrics), summary, detections["results"], timelines, evaluator.confusion()
+        )
+        weights = {stage: config.stages_root / stage / "weights.pt" for stage in stages}
+        wandb.log_weights({stage: path for stage, path in weights.items() if path.is_file()})
     return metrics
 
 
-def _timeline(result: VideoResult, record: VideoRecord, grid: TimeGrid, data: Data, plan: Plan) -> Timeline:
-    simulated = isinstance(plan.features, SimulationSettings)
+def _timeline(
+    result: VideoResult, record: VideoRecord, classes: Sequence[str], config: RunConfig, video: Path | None
+) -> Timeline:
     return timeline_of(
         result,
-        grid,
-        title=f"{'SIMULATED ' * simulated}{record.id}: {', '.join(record.labels)}",
-        classes=data.untrimmed.classes,
-        thresholds=plan.localization.thresholds,
-        duration_s=record.duration_s or len(result.score) / grid.rate_hz,
-        video=None if simulated else data.untrimmed.path(record.id),
+        title=f"{'SIMULATED ' * config.simulated}{record.id}: {', '.join(record.labels)}",
+        classes=classes,
+        thresholds=config.localization.thresholds,
+        duration_s=record.duration_s or len(result.score) / result.grid.rate_hz,
+        video=video,
         truth=[Detection(s.label, s.start_s, s.end_s, 1.0) for s in record.segments],
     )

@@ -1,4 +1,4 @@
-"""A run from its configuration to its folder: every stage that it needs, the test, the report."""
+"""A run from its configuration to its folder: every stage that it needs, the test, the results."""
 
 from __future__ import annotations
 
@@ -7,27 +7,39 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from tsrnet.inference.model import save_model
-from tsrnet.pipeline.config import Plan
+from tsrnet.pipeline.config import RunConfig
 from tsrnet.pipeline.data import prepare_data
-from tsrnet.pipeline.results import report_test, run_dashboard
-from tsrnet.pipeline.train_stages import test_activations, train_network
-from tsrnet.training.fit import part_from_the_others
+from tsrnet.pipeline.model_folder import save_model
+from tsrnet.pipeline.results import open_run, write_results
+from tsrnet.pipeline.train_stages import predict_stage, run_stage, stages_of
+from tsrnet.training.fit import leave_other_processes
 
 
 def run(
-    plan: Plan, config: DictConfig, folder: Path, *, name: str, group: str | None
+    config: RunConfig, given: DictConfig, folder: Path, *, name: str, group: str | None
 ) -> dict[str, Any] | None:
-    """Data and features, a network a stream, the test videos; what metrics.json of `folder` holds.
+    """Data and features, a network a stream, the test videos; returns what metrics.json of `folder` holds.
 
-    None in a process that only trains along with the first. `name` and `group` are those of the W&B run.
+    None in a process that only trains along with the first. `given` is the configuration as it is
+    written; `name` and `group` are those of the W&B run.
     """
-    with run_dashboard(plan, config, folder, name=name, group=group):
-        data = prepare_data(plan)
-        trained = {stream: train_network(plan, data, stream) for stream in plan.streams}
-        if not part_from_the_others():
+    with open_run(config, given, folder, name=name, group=group) as wandb:
+        data = prepare_data(
+            config.dataset,
+            config.features,
+            features_root=config.features_root,
+            streams=config.streams,
+            protocol=config.protocol,
+            holdout=config.holdout,
+        )
+        stages = {stream: stages_of(config, data, stream) for stream in config.streams}
+        modules = {stream: run_stage(config, stage, wandb) for stream, stage in stages.items()}
+        predictions = {
+            stream: predict_stage(config, data, stream, module, stages[stream].key)
+            for stream, module in modules.items()
+        }
+        if not leave_other_processes():
             return None
-        save_model(folder, plan, config, data.store.identity, trained)
-        stores = test_activations(plan, data, trained)
-        stages = [stage for result in trained.values() for stage in result.stages]
-        return report_test(plan, data, stores, stages, folder, config)
+        save_model(folder, config, given, data.features.identity, stages, modules)
+        keys = [key for stage in stages.values() for key in stage.keys]
+        return write_results(config, data, predictions, keys, folder, given, wandb)

@@ -25,12 +25,12 @@ FORMAT = 1
 
 @contextmanager
 def held(folder: Path, name: str) -> Iterator[None]:
-    """Let no other process hold the same name; wait, and say so, while one does."""
+    """Hold a lock that no other process can hold; print a line and wait while one does."""
     lock = FileLock(make_folder(folder / ".locks") / name)
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        print(f"{name}: another process is at it, waiting", file=sys.stderr, flush=True)
+        print(f"{name}: locked by another process; waiting", file=sys.stderr, flush=True)
         lock.acquire()
     try:
         yield

@@ -1,4 +1,4 @@
-"""What a run shows on W&B: its configuration, losses while it trains, figures and pictures at the end."""
+"""One W&B run over all stages and the test: configuration, losses, metrics, pictures."""
 
 from __future__ import annotations
 
@@ -10,45 +10,122 @@ import secrets
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlparse
 
 from PIL import Image, ImageOps
+from pydantic.dataclasses import dataclass
+from pytorch_lightning.loggers import WandbLogger
 
 from tsrnet.core.files import atomic_path
+from tsrnet.core.settings import KNOWN_KEYS
 
-MODES = ("auto", "online", "offline")
 _MAX_ROWS = 10_000
 
 
-@dataclass(frozen=True)
-class DashboardSettings:
+@dataclass(frozen=True, config=KNOWN_KEYS)
+class WandbSettings:
     """Where a run goes on W&B. `mode`: "auto" is online where the user is logged in."""
 
     project: str = "tsrnet"
     entity: str | None = None
     group: str | None = None
     tags: tuple[str, ...] = ()
-    mode: str = "auto"
+    mode: Literal["auto", "online", "offline"] = "auto"
     checkpoints: bool = False
 
-    def __post_init__(self) -> None:
-        if self.mode not in MODES:
-            raise ValueError(f"logger.mode: got {self.mode}, need one of {', '.join(MODES)}")
+
+class StageLogger(WandbLogger):
+    """Lightning's logger for one stage of a run: its names begin with the stage, and so does its step."""
+
+    LOGGER_JOIN_CHAR = "/"
+
+    def __init__(self, run: Any, stage: str) -> None:
+        super().__init__(experiment=run, prefix=stage)
+        self._step = f"{stage}/step"
+        run.define_metric(f"{stage}/*", step_metric=self._step)
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        named = {f"{self._prefix}/{name}": value for name, value in metrics.items()}
+        self.experiment.log({self._step: step, **named})
+
+    def log_hyperparams(self, params: Any) -> None:
+        """The run has the whole configuration already."""
+
+
+class WandbRun:
+    """The open W&B run, for the loggers of the stages and for the results of the test."""
+
+    def __init__(self, run: Any, settings: WandbSettings) -> None:
+        self._run, self._settings = run, settings
+
+    def logger(self, stage: str) -> StageLogger:
+        return StageLogger(self._run, stage)
+
+    def log_results(
+        self,
+        metrics: Mapping[str, float],
+        summary: Mapping[str, Any],
+        detections: Mapping[str, Sequence[Mapping[str, Any]]],
+        timelines: Sequence[Path],
+        confusion: tuple[Sequence[str], Sequence[str], Sequence[str]],
+    ) -> None:
+        """Add the test: metrics by name, detections, timelines and the confusion matrix.
+
+        `summary` is shown beside the metrics. `confusion`: classes, and the true and the recognised class
+        of each video.
+        """
+        import wandb
+
+        flat = {f"test/{name}": value for name, value in metrics.items()}
+        self._run.summary.update({**flat, **summary})
+        rows = [
+            [video, found["label"], *found["segment"], found["score"]]
+            for video, some in detections.items()
+            for found in some
+        ]
+        rows = sorted(rows, key=lambda row: -row[-1])[:_MAX_ROWS]
+        classes, true, recognised = confusion
+        number = {name: index for index, name in enumerate(classes)}
+        self._run.log(
+            {
+                **flat,
+                "test/detections": wandb.Table(["video", "label", "start_s", "end_s", "score"], data=rows),
+                "test/timelines": [
+                    wandb.Image(picture, caption=path.stem)
+                    for path, picture in zip(timelines, _of_one_height(timelines), strict=True)
+                ],
+                "test/confusion": wandb.plot.confusion_matrix(
+                    y_true=[number[name] for name in true],
+                    preds=[number[name] for name in recognised],
+                    class_names=list(classes),
+                ),
+            }
+        )
+
+    def log_weights(self, files: Mapping[str, Path]) -> None:
+        """Add the weights of networks as one artefact, where the settings ask for it: name -> file."""
+        if not self._settings.checkpoints:
+            return
+        import wandb
+
+        artefact = wandb.Artifact(f"networks-{self._run.id}", type="model")
+        for name, path in files.items():
+            artefact.add_file(str(path), name=f"{name}.pt")
+        self._run.log_artifact(artefact)
 
 
 @contextmanager
-def open_dashboard(
-    settings: DashboardSettings,
+def open_wandb(
+    settings: WandbSettings,
     config: Mapping[str, Any],
     *,
     folder: Path,
     name: str,
     tags: Sequence[str],
     memory: Path,
-) -> Iterator[None]:
+) -> Iterator[WandbRun]:
     """A W&B run while the block runs, finished whatever ends it; the network never ends it.
 
     `config` decides which run this is: the same one, begun before and cut off, is continued. `memory`
@@ -85,19 +162,11 @@ def open_dashboard(
     print(f"W&B: {where}")
     failed = True
     try:
-        yield
+        yield WandbRun(run, settings)
         failed = False
     finally:
         run.finish(exit_code=1 if failed else 0)
     note.unlink(missing_ok=True)
-
-
-def log_losses(stage: str, step: int, values: Mapping[str, float]) -> None:
-    """Add a point of a stage's training to the W&B run, if one is open."""
-    run = _open_run()
-    if run is not None:
-        run.define_metric(f"{stage}/*", step_metric=f"{stage}/step")
-        run.log({f"{stage}/step": step, **{f"{stage}/{name}": value for name, value in values.items()}})
 
 
 def _of_one_height(pictures: Sequence[Path]) -> list[Image.Image]:
@@ -105,73 +174,6 @@ def _of_one_height(pictures: Sequence[Path]) -> list[Image.Image]:
     opened = [Image.open(path).convert("RGB") for path in pictures]
     height = max((picture.height for picture in opened), default=0)
     return [ImageOps.expand(one, (0, 0, 0, height - one.height), "white") for one in opened]
-
-
-def log_results(
-    metrics: Mapping[str, Any],
-    detections: Mapping[str, Sequence[Mapping[str, Any]]],
-    timelines: Sequence[Path],
-    confusion: tuple[Sequence[str], Sequence[str], Sequence[str]],
-) -> None:
-    """Add the figures, detections, timelines and confusion matrix of a run's test, if one is open.
-
-    `confusion`: classes, and the true and the recognised class of each video.
-    """
-    run = _open_run()
-    if run is None:
-        return
-    import wandb
-
-    flat = {}
-    if metrics["detection"]:
-        flat = {f"test/mAP/{name}": value for name, value in metrics["detection"]["mAP"].items()}
-        flat["test/average_mAP"] = metrics["detection"]["average_mAP"]
-    for stream, figures in metrics["recognition"].items():
-        flat |= {f"test/{stream}/{name}": value for name, value in figures.items()}
-    for stream, figures in metrics["attention"].items():
-        flat |= {f"test/attention/{stream}/{name}": value for name, value in figures.items()}
-    run.summary.update({**flat, "simulated": metrics["simulated"], "protocol": metrics["protocol"]})
-    rows = [
-        [video, found["label"], *found["segment"], found["score"]]
-        for video, some in detections.items()
-        for found in some
-    ]
-    rows = sorted(rows, key=lambda row: -row[-1])[:_MAX_ROWS]
-    classes, true, recognised = confusion
-    number = {name: index for index, name in enumerate(classes)}
-    run.log(
-        {
-            **flat,
-            "test/detections": wandb.Table(["video", "label", "start_s", "end_s", "score"], data=rows),
-            "test/timelines": [
-                wandb.Image(picture, caption=path.stem)
-                for path, picture in zip(timelines, _of_one_height(timelines), strict=True)
-            ],
-            "test/confusion": wandb.plot.confusion_matrix(
-                y_true=[number[name] for name in true],
-                preds=[number[name] for name in recognised],
-                class_names=list(classes),
-            ),
-        }
-    )
-
-
-def log_weights(files: Mapping[str, Path]) -> None:
-    """Add the weights of networks as one artefact, if a run is open: name -> file."""
-    run = _open_run()
-    if run is not None:
-        import wandb
-
-        artefact = wandb.Artifact(f"networks-{run.id}", type="model")
-        for name, path in files.items():
-            artefact.add_file(str(path), name=f"{name}.pt")
-        run.log_artifact(artefact)
-
-
-def _open_run() -> Any:
-    """W&B holds the run that is open; its import takes seconds, so only where it was imported."""
-    module = sys.modules.get("wandb")
-    return getattr(module, "run", None)
 
 
 def _mode(mode: str) -> str:

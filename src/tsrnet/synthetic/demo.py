@@ -12,14 +12,19 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field, model_validator
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from tsrnet.core.errors import UserError
 from tsrnet.core.files import atomic_path, make_folder
 from tsrnet.core.progress import track
+from tsrnet.core.settings import KNOWN_KEYS, Natural, NotBool
 from tsrnet.core.workers import worker_pool
-from tsrnet.datasets.records import VideoDataset, read_activitynet_json
+from tsrnet.datasets.activitynet_layout import read_activitynet_json
+from tsrnet.datasets.records import VideoDataset
 from tsrnet.synthetic import figure, scene
 from tsrnet.synthetic.acts import ACTIONS, DISTRACTORS, Act, pose_of
 from tsrnet.video.writer import write_video
@@ -165,27 +170,27 @@ def _write(job: tuple[Script, Path, int]) -> None:
         write_video(part, frames(script, size), frame_rate_hz=FRAME_RATE_HZ)
 
 
-@dataclass(frozen=True)
+_OneAClass = Annotated[
+    int, Field(ge=len(ACTIONS), description=f"one a class: at least {len(ACTIONS)}"), NotBool
+]
+
+
+@pydantic_dataclass(frozen=True, config=KNOWN_KEYS)
 class DemoSettings:
     """What decides the demo dataset: seed, numbers of videos and clips, side in pixels, folder."""
 
-    seed: int
-    num_train: int
-    num_test: int
+    seed: Natural
+    num_train: _OneAClass
+    num_test: _OneAClass
     clips_per_class: int
-    size: int
+    size: Annotated[int, Field(ge=32, multiple_of=2, description="an even number of pixels >= 32"), NotBool]
     folder: str
 
-    def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise ValueError(f"dataset.seed: got {self.seed}, need a number >= 0")
-        if self.size < 32 or self.size % 2:
-            raise ValueError(f"dataset.size: got {self.size}, need an even number of pixels >= 32")
-        for name in ("num_train", "num_test"):
-            if getattr(self, name) < len(ACTIONS):
-                raise ValueError(f"dataset.{name}: got {getattr(self, name)}, one a class: {len(ACTIONS)}")
-        if self.clips_per_class < 1:
-            raise ValueError(f"trimmed.clips_per_class: got {self.clips_per_class}, need at least 1")
+    @model_validator(mode="after")
+    def _check_clips(self) -> DemoSettings:
+        if self.clips_per_class < 1:  # the configuration has it under `trimmed`
+            raise ValueError(f"trimmed.clips_per_class: got {self.clips_per_class}, need a whole number >= 1")
+        return self
 
 
 def draw_dataset(settings: DemoSettings, *, workers: int) -> tuple[VideoDataset, VideoDataset]:

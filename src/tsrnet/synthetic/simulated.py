@@ -15,17 +15,20 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
 from tsrnet.core.errors import UserError
 from tsrnet.core.files import check_space
 from tsrnet.core.progress import track
+from tsrnet.core.settings import KNOWN_KEYS, Natural, NonNegative, NotBool, ShareBelowOne
 from tsrnet.datasets.records import Segment, VideoRecord
 from tsrnet.features.store import FeatureStore
 from tsrnet.video.time_grid import FRAME_RATE_HZ, MIN_SNIPPETS, TimeGrid
@@ -43,7 +46,7 @@ CLIP_S = (2.0, 15.0)
 """Seconds, from and to, of a trimmed clip whose duration nobody says."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=KNOWN_KEYS)
 class SimulationSettings:
     """Strengths of what the features are made of, as lengths of vectors, where snippets' noise is 1.
 
@@ -55,29 +58,16 @@ class SimulationSettings:
     untrimmed, as a fraction of a feature's noise. `store`: write them as feature files and read these.
     """
 
-    seed: int
-    num_features: int = 2048
-    action: float = 9.0
-    scene: float = 3.0
-    flow_scene: float = 0.5
-    background: float = 4.0
-    variation: float = 0.5
-    confusion: float = 0.6
-    shift: float = 0.2
+    seed: Natural
+    num_features: Annotated[int, Field(ge=1, le=_NOISE_POOL // _NOISE_ROWS), NotBool] = 2048
+    action: NonNegative = 9.0
+    scene: NonNegative = 3.0
+    flow_scene: NonNegative = 0.5
+    background: NonNegative = 4.0
+    variation: NonNegative = 0.5
+    confusion: ShareBelowOne = 0.6
+    shift: NonNegative = 0.2
     store: bool = False
-
-    def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise ValueError(f"features.seed: got {self.seed}, need a whole number >= 0")
-        if not 1 <= self.num_features <= _NOISE_POOL // _NOISE_ROWS:
-            raise ValueError(
-                f"features.num_features: got {self.num_features}, need 1 to {_NOISE_POOL // _NOISE_ROWS}"
-            )
-        for key in ("action", "scene", "flow_scene", "background", "variation", "shift"):
-            if not 0 <= (value := getattr(self, key)) < float("inf"):
-                raise ValueError(f"features.{key}: got {value}, need a number >= 0")
-        if not 0 <= self.confusion < 1:
-            raise ValueError(f"features.confusion: got {self.confusion}, need a number in [0, 1)")
 
 
 class SimulatedStore:
@@ -118,7 +108,7 @@ class SimulatedStore:
             "canonical": self._canonical,
         }
 
-    def time_grid(self, num_snippets: int, duration_s: float | None) -> TimeGrid:
+    def time_grid(self, video_id: str, num_snippets: int, duration_s: float | None) -> TimeGrid:
         """6 Hz, whatever the video."""
         return TimeGrid()
 

@@ -7,22 +7,23 @@ these say more of the figure than of the scene. They then serve as any backbone'
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from tsrnet.core.progress import track
+from tsrnet.core.settings import KNOWN_KEYS, Count, Natural, NonNegative, Positive
 from tsrnet.core.workers import worker_pool
 from tsrnet.features.backbone import Backbone
 from tsrnet.synthetic import random_figures
 from tsrnet.video.snippets import SnippetSettings
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=KNOWN_KEYS)
 class StandInSettings:
     """How much the stand-in sees and how it learns.
 
@@ -31,14 +32,14 @@ class StandInSettings:
     between the features of the two, as a fraction of the features' variance.
     """
 
-    num_pictures: int
-    num_stacks: int
-    picture_steps: int
-    stack_steps: int
-    batch_size: int
-    learning_rate: float
-    invariance: float
-    seed: int = 0
+    num_pictures: Count
+    num_stacks: Count
+    picture_steps: Count
+    stack_steps: Count
+    batch_size: Count
+    learning_rate: Positive
+    invariance: NonNegative
+    seed: Natural = 0
 
 
 def train_stand_in(

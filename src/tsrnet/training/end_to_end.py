@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from tsrnet.core.settings import KNOWN_KEYS, Count, NonNegative, Positive
 from tsrnet.datasets.snippet_sampler import SamplingSettings
 from tsrnet.features.backbone import Backbone
 from tsrnet.features.store import FeatureStore
@@ -19,7 +21,7 @@ from tsrnet.video.snippet_images import SnippetImages
 from tsrnet.video.time_grid import TimeGrid
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=KNOWN_KEYS)
 class FinetuneSettings:
     """Of the training through the backbone, which follows one on its features as they are.
 
@@ -29,24 +31,13 @@ class FinetuneSettings:
     the activations of one chunk only.
     """
 
-    max_steps: int
-    teacher_steps: int
-    alpha: float
-    learning_rate_factor: float = 1.0
-    chunk: int = 32
+    max_steps: Count
+    teacher_steps: Count
+    alpha: NonNegative
+    learning_rate_factor: Positive = 1.0
+    chunk: Count = 32
     checkpointing: bool = True
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
-
-    def __post_init__(self) -> None:
-        if not 0 < self.learning_rate_factor < float("inf"):
-            raise ValueError(
-                f"backbone.learning_rate_factor: got {self.learning_rate_factor}, need a number above 0"
-            )
-        for key in ("max_steps", "teacher_steps", "chunk"):
-            if getattr(self, key) < 1:
-                raise ValueError(f"backbone.{key}: got {getattr(self, key)}, need at least 1")
-        if not 0 <= self.alpha < float("inf"):
-            raise ValueError(f"backbone.alpha: got {self.alpha}, need a number >= 0")
 
 
 class EndToEnd(VideoModel):
@@ -109,8 +100,8 @@ class FinetunedFeatures:
     def identity(self) -> dict[str, Any]:
         return self._store.identity
 
-    def time_grid(self, num_snippets: int, duration_s: float | None) -> TimeGrid:
-        return self._store.time_grid(num_snippets, duration_s)
+    def time_grid(self, video_id: str, num_snippets: int, duration_s: float | None) -> TimeGrid:
+        return self._store.time_grid(video_id, num_snippets, duration_s)
 
     @torch.inference_mode()
     def read(self, stream: str, video_id: str) -> npt.NDArray[np.float32]:

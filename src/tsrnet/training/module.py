@@ -1,19 +1,30 @@
-"""The one LightningModule: teacher, Two-Stream, SRNet and TSRNet differ in configuration only."""
+"""The one LightningModule: teacher, Two-Stream, SRNet, TSRNet and the rivals differ in settings only."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
 import torch.distributed as dist
+from pydantic.dataclasses import dataclass
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.distributed.nn.functional import all_gather
 
+from tsrnet.core.errors import UserError
+from tsrnet.core.settings import KNOWN_KEYS, Count, NonNegative, Positive, settings_of
 from tsrnet.datasets.batch import TrainingBatch, VideoBatch
+from tsrnet.datasets.datamodule import VideoDataModule
+from tsrnet.datasets.records import VideoRecord
+from tsrnet.evaluation.evaluator import VideoEvaluator, flat_metrics
+from tsrnet.evaluation.localize_videos import localize_batch
+from tsrnet.evaluation.predictions import PredictionBatch, VideoPredictions, video_predictions
+from tsrnet.localization.settings import LocalizationSettings
 from tsrnet.losses.attention import SPARSITY, smoothness
 from tsrnet.losses.classification import CLASSIFICATION
 from tsrnet.losses.mmd import transfer_fc1, transfer_fc2
@@ -25,92 +36,160 @@ from tsrnet.losses.objective import (
     total_loss,
     transfer_loss,
 )
+from tsrnet.metrics.protocols import PROTOCOLS
+from tsrnet.models.registry import ModelSettings, build_model, describe_model, model_settings, tsrnet_part
 from tsrnet.models.tsrnet import TSRNetOutput
-from tsrnet.models.video_model import VideoModel
+from tsrnet.models.video_model import SnippetPredictions, VideoModel
 
 MIN_PAIRS = 2
 """Under this many pairs a batch has no L_KT (D11)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=KNOWN_KEYS)
 class OptimizerSettings:
     """`adamw`, constant rate, for frozen features; `sgd` is the paper's (D14).
 
     The rate falls by `decay_factor` every `decay_every` steps.
     """
 
-    name: str
-    learning_rate: float
-    weight_decay: float = 0.0
-    momentum: float = 0.9
-    decay_every: int = 5000
-    decay_factor: float = 0.1
+    name: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: Positive = 1e-3
+    weight_decay: NonNegative = 0.01
+    momentum: NonNegative = 0.9
+    decay_every: Count = 5000
+    decay_factor: Positive = 0.1
 
-    def __post_init__(self) -> None:
-        if self.name not in ("adamw", "sgd"):
-            raise ValueError(f"optimizer.name: got {self.name}, need adamw or sgd")
-        if not self.learning_rate > 0:
-            raise ValueError(f"optimizer.learning_rate: got {self.learning_rate}, need a number above 0")
+
+_LOSSES, _TRANSFER = LossSettings(), TransferSettings()
+_OPTIMIZER, _LOCALIZATION = OptimizerSettings(), LocalizationSettings()
 
 
 class TSRNetModule(pl.LightningModule):
-    """Trains a network of one stream by eq. (9).
+    """Trains a model of one stream by eq. (9), tests it, and predicts snippet by snippet.
 
     Args:
-        network: of the untrimmed videos (or of the trimmed ones, for a teacher).
-        losses, transfer, optimizer: settings; losses None for a network without L_SA.
-        teacher: the trimmed network, frozen here (D12); None for training without transfer.
-        seed: with the step decides dropout, so that a training that was cut off goes on the same.
+        data: gives the number of features and the classes; these are kept, not the data.
+        teacher: a module trained on trimmed clips, or the path of its checkpoint. It is frozen (D12) and no
+            part of this module's checkpoints; None: no knowledge transfer.
+        model: name of a model or its settings (`{"name": "tsrnet", "hops": 2}`), see `models.registry`.
+        losses: weights and forms of L_SA, eq. (2) to (5); None: L_class alone, as for a teacher. The rivals
+            have losses of their own.
+        alpha, beta: in place of those of `losses`.
+        transfer: weights of L_FC1 and L_FC2, eq. (6) to (8), and the kernel.
+        optimizer: its settings.
+        localization: constants of the localisation for `test_step`.
+        seed: decides dropout together with the step and the process, so that a training that was cut off
+            goes on the same.
+        num_features, classes: in place of `data`, as `load_from_checkpoint` gives them.
+        network: the model itself, where it is not built from `model`.
+
+    Raises:
+        UserError: a setting is wrong, or there is neither `data` nor `num_features` and `classes`.
     """
 
     def __init__(
         self,
-        network: VideoModel,
         *,
-        losses: LossSettings | None,
-        transfer: TransferSettings,
-        optimizer: OptimizerSettings,
-        teacher: VideoModel | None = None,
+        data: VideoDataModule | None = None,
+        teacher: TSRNetModule | str | Path | None = None,
+        model: str | Mapping[str, Any] | ModelSettings = "tsrnet",
+        losses: LossSettings | Mapping[str, Any] | None = _LOSSES,
+        alpha: float | None = None,
+        beta: float | None = None,
+        transfer: TransferSettings | Mapping[str, Any] = _TRANSFER,
+        optimizer: OptimizerSettings | Mapping[str, Any] = _OPTIMIZER,
+        localization: LocalizationSettings | Mapping[str, Any] = _LOCALIZATION,
         seed: int = 0,
+        num_features: int | None = None,
+        classes: Sequence[str] | None = None,
+        network: VideoModel | None = None,
     ) -> None:
         super().__init__()
-        self.network = network
-        self._losses, self._transfer, self._optimizer, self._seed = losses, transfer, optimizer, seed
-        if losses and losses.beta > 0 and losses.sparsity == "l1":
+        if data is not None:
+            num_features, classes = data.num_features, data.classes
+        if num_features is None or not classes:
+            raise UserError("TSRNetModule: got no data, need data= or num_features= and classes=")
+        self.classes = tuple(classes)
+        settings = model if not isinstance(model, str | Mapping) else model_settings(model)
+        given = {"alpha": 0.0, "beta": 0.0} if losses is None else _plain(losses)
+        given |= {key: value for key, value in (("alpha", alpha), ("beta", beta)) if value is not None}
+        self.losses = settings_of(LossSettings, given, where="loss") if tsrnet_part(settings) else None
+        self.transfer = settings_of(TransferSettings, _plain(transfer), where="transfer")
+        self.optimizer = settings_of(OptimizerSettings, _plain(optimizer), where="optimizer")
+        self.localization = settings_of(LocalizationSettings, _plain(localization), where="localization")
+        self.seed = seed
+        self.save_hyperparameters(
+            {
+                "model": describe_model(settings),
+                "losses": asdict(self.losses) if self.losses else None,
+                "transfer": asdict(self.transfer),
+                "optimizer": asdict(self.optimizer),
+                "localization": asdict(self.localization),
+                "seed": seed,
+                "num_features": num_features,
+                "classes": self.classes,
+            }
+        )
+        self.model = network or build_model(
+            settings, num_features=num_features, num_classes=len(self.classes)
+        )
+        if self.losses and self.losses.beta > 0 and self.losses.sparsity == "l1":
             warnings.warn(
                 "loss.sparsity=l1 is constant under the softmax of eq. (1): loss.beta has no effect;"
                 " take loss.sparsity=entropy or l_half",
                 stacklevel=2,
             )
+        if isinstance(teacher, str | Path):
+            teacher = TSRNetModule.load_from_checkpoint(teacher, map_location="cpu", weights_only=True)
         # In a list: a frozen teacher is no part of this module's weights and checkpoints.
-        self._teacher = [teacher.eval().requires_grad_(False)] if teacher else []
+        self._teacher = [teacher.model.eval().requires_grad_(False)] if teacher else []
+
+    def forward(self, features: Tensor, mask: Tensor) -> SnippetPredictions:
+        """features (batch, time, d), mask (batch, time) True where real -> what localisation needs."""
+        return self.model.predict(features, mask)
 
     def on_train_batch_start(self, batch: TrainingBatch, batch_idx: int) -> None:
-        a_step = self.trainer.accumulate_grad_batches
-        torch.manual_seed(self._seed * 1_000_003 + self.global_step * a_step + batch_idx % a_step)
+        step = self.trainer.accumulate_grad_batches
+        seed = self.seed * 1_000_003 + self.global_step * step + batch_idx % step
+        torch.manual_seed(seed + 7_368_787 * self.global_rank)
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
+        """L = L_SA + L_KT of eq. (9): self-attention on the videos, transfer from the frozen teacher."""
         videos = batch.videos
-        output = self.network(videos.features, videos.mask)
-        terms = self.network.loss_terms(output, videos.mask, videos.labels)
+        output = self.model(videos.features, videos.mask)
+        terms = self.model.loss_terms(output, videos.mask, videos.labels)  # of a rival
         loss = terms.pop("total", torch.zeros((), device=self.device))
-        if self._losses:
-            terms |= _self_attention_terms(output, videos, self._losses)
+        if self.losses:
+            terms |= self._self_attention_terms(output, videos, self.losses)
             loss = loss + terms.pop("total")
-        if self._teacher:
-            counts = _of_all_ranks(torch.tensor([len(batch.paired)], device=self.device)).tolist()
-            if sum(counts) >= MIN_PAIRS:
-                terms |= self._transfer_terms(batch, output, counts)
-                weights = (self._transfer.fc1, self._transfer.fc2)
-                loss = total_loss(loss, transfer_loss(terms["fc1"], terms["fc2"], weights=weights))
+        if self._teacher and (transferred := self._transfer_terms(batch, output)):
+            terms |= transferred
+            weights = (self.transfer.fc1, self.transfer.fc2)
+            loss = total_loss(loss, transfer_loss(terms["fc1"], terms["fc2"], weights=weights))
         self.log_dict({f"loss/{name}": term for name, term in terms.items()}, sync_dist=True)
         self.log("loss/total", loss, prog_bar=True, sync_dist=True)
         return loss
 
-    def _transfer_terms(
-        self, batch: TrainingBatch, output: TSRNetOutput, counts: Sequence[int]
+    @staticmethod
+    def _self_attention_terms(
+        output: TSRNetOutput, videos: VideoBatch, losses: LossSettings
     ) -> dict[str, Tensor]:
-        """L_FC1 and L_FC2 over the pairs of all processes (D12), `counts` of them in each."""
+        """L_SA = L_class + α R_smooth + β R_sparsity, eq. (2) to (5), as "total", and its terms."""
+        terms = {
+            "class": CLASSIFICATION[losses.classification](output.logits, videos.labels),
+            "smoothness": smoothness(output.attention, videos.mask),
+            "sparsity": SPARSITY[losses.sparsity](output.attention, videos.mask),
+        }
+        attention = regularisation(
+            terms["smoothness"], terms["sparsity"], alpha=losses.alpha, beta=losses.beta
+        )
+        return {**terms, "total": self_attention_loss(terms["class"], attention)}
+
+    def _transfer_terms(self, batch: TrainingBatch, output: TSRNetOutput) -> dict[str, Tensor]:
+        """L_FC1 and L_FC2 of eq. (7) and (8) over the pairs of all processes (D12); none of too few pairs."""
+        counts = _of_all_ranks(torch.tensor([len(batch.paired)], device=self.device)).tolist()
+        if sum(counts) < MIN_PAIRS:
+            return {}
         pooled, hidden = output.pooled[batch.paired], output.hidden[batch.paired]
         source_pooled, source_hidden = torch.zeros_like(pooled), torch.zeros_like(hidden)
         if batch.trimmed is not None:
@@ -118,9 +197,12 @@ class TSRNetModule(pl.LightningModule):
             with torch.no_grad():
                 source = teacher(batch.trimmed.features, batch.trimmed.mask)
             source_pooled, source_hidden = source.pooled, source.hidden
-        bandwidth = self._transfer.bandwidth
         return {
-            name: loss(_of_all_ranks(trimmed, counts), _of_all_ranks(untrimmed, counts), bandwidth=bandwidth)
+            name: loss(
+                _of_all_ranks(trimmed, counts),
+                _of_all_ranks(untrimmed, counts),
+                bandwidth=self.transfer.bandwidth,
+            )
             for name, loss, trimmed, untrimmed in (
                 ("fc1", transfer_fc1, source_pooled, pooled),
                 ("fc2", transfer_fc2, source_hidden, hidden),
@@ -128,33 +210,78 @@ class TSRNetModule(pl.LightningModule):
         }
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        settings = self._optimizer
+        settings = self.optimizer
         groups = [
             {"params": parameters, "lr": factor * settings.learning_rate}
-            for factor, parameters in self.network.rate_groups()
+            for factor, parameters in self.model.rate_groups()
         ]
-        optimizer: torch.optim.Optimizer
         if settings.name == "adamw":
-            optimizer = torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
-        else:
-            optimizer = torch.optim.SGD(
-                groups, momentum=settings.momentum, weight_decay=settings.weight_decay
-            )
+            return torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+        optimizer = torch.optim.SGD(
+            groups,
+            lr=settings.learning_rate,
+            momentum=settings.momentum,
+            weight_decay=settings.weight_decay,
+        )
         schedule = torch.optim.lr_scheduler.StepLR(optimizer, settings.decay_every, settings.decay_factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    def on_validation_start(self) -> None:
+        self._evaluator = self._new_evaluator(self._data.held_out)
 
-def _self_attention_terms(
-    output: TSRNetOutput, videos: VideoBatch, losses: LossSettings
-) -> dict[str, Tensor]:
-    """The terms of L_SA, and as "total" what eq. (2) makes of them."""
-    terms = {
-        "class": CLASSIFICATION[losses.classification](output.logits, videos.labels),
-        "smoothness": smoothness(output.attention, videos.mask),
-        "sparsity": SPARSITY[losses.sparsity](output.attention, videos.mask),
-    }
-    regularised = regularisation(terms["smoothness"], terms["sparsity"], alpha=losses.alpha, beta=losses.beta)
-    return {**terms, "total": self_attention_loss(terms["class"], regularised)}
+    def validation_step(self, batch: VideoBatch, batch_idx: int) -> None:
+        self._evaluate(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_metrics("val")
+
+    def on_test_start(self) -> None:
+        self._evaluator = self._new_evaluator(self._data.availability.dataset.test)
+
+    def test_step(self, batch: VideoBatch, batch_idx: int) -> None:
+        """Recognise and localise; the metrics are over the videos of all processes."""
+        self._evaluate(batch)
+
+    def on_test_epoch_end(self) -> None:
+        self._log_metrics("test")
+
+    def predict_step(self, batch: VideoBatch, batch_idx: int = 0) -> list[VideoPredictions]:
+        """What the network says of every snippet of each video of the batch."""
+        return video_predictions(batch, self(batch.features, batch.mask))
+
+    @property
+    def _data(self) -> VideoDataModule:
+        data = getattr(self.trainer, "datamodule", None)
+        if not isinstance(data, VideoDataModule):
+            raise UserError(
+                "TSRNetModule: got no annotations to test with; give the trainer datamodule=VideoDataModule(...)"
+            )
+        return data
+
+    def _new_evaluator(self, records: Sequence[VideoRecord]) -> VideoEvaluator:
+        data = self._data
+        if data.classes != self.classes:
+            raise UserError(
+                f"TSRNetModule: got data with {len(data.classes)} classes, the network knows other"
+                f" {len(self.classes)}; test on the dataset that it was trained on"
+            )
+        evaluator = VideoEvaluator(records, self.classes, PROTOCOLS[data.protocol], streams=(data.stream,))
+        return evaluator.to(self.device)
+
+    def _evaluate(self, batch: VideoBatch) -> None:
+        streams = {self._data.stream: PredictionBatch.of(self.predict_step(batch))}
+        for result in localize_batch(streams, self.localization, grid_of=self._data.time_grid):
+            self._evaluator.update(result)
+
+    def _log_metrics(self, prefix: str) -> None:
+        metrics = self._evaluator.compute()  # the same in all processes
+        stream = f"{self._evaluator.streams[0]}/"
+        named = {name.replace(stream, ""): value for name, value in flat_metrics(metrics).items()}
+        self.log_dict({f"{prefix}/{name}": value for name, value in named.items()}, sync_dist=True)
+
+
+def _plain(settings: Any) -> dict[str, Any]:
+    return dict(settings) if isinstance(settings, Mapping) else asdict(settings)
 
 
 def _of_all_ranks(rows: Tensor, counts: Sequence[int] = (1,)) -> Tensor:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Annotated, Literal, TypeAlias
 
-BACKENDS = ("auto", "torch", "opencv")
+from pydantic import AfterValidator, Field
+from pydantic.dataclasses import dataclass
+
+from tsrnet.core.settings import KNOWN_KEYS, Count, NonNegative, NotBool, Positive
+
+Backend: TypeAlias = Literal["auto", "torch", "opencv"]
 
 
-@dataclass(frozen=True)
+def _faster(backend: Backend) -> Backend:
+    return "torch" if backend == "auto" else backend
+
+
+@dataclass(frozen=True, config=KNOWN_KEYS)
 class TVL1:
     """Parameters of the dual TV-L1 method (Zach et al. 2007) with OpenCV's defaults.
 
@@ -15,25 +24,15 @@ class TVL1:
     "opencv" is OpenCV's DualTVL1OpticalFlow; "auto" is the faster, which is ours, compiled or not.
     """
 
-    tau: float = 0.25
-    lambda_: float = 0.15
-    theta: float = 0.3
-    scales: int = 5
-    scale_step: float = 0.8
-    warps: int = 5
-    epsilon: float = 0.01
-    outer_iterations: int = 10
-    inner_iterations: int = 30
-    median: int = 5
-    bound: float = 20.0
-    backend: str = "auto"
-
-    def __post_init__(self) -> None:
-        if self.median not in (1, 3, 5):
-            raise ValueError(f"flow.median: got {self.median}, need 1 (off), 3 or 5")
-        if not self.bound > 0:
-            raise ValueError(f"flow.bound: got {self.bound}, need a number of pixels above 0")
-        if self.backend not in BACKENDS:
-            raise ValueError(f"flow.backend: got {self.backend}, need one of {', '.join(BACKENDS)}")
-        if self.backend == "auto":
-            object.__setattr__(self, "backend", "torch")
+    tau: Positive = 0.25
+    lambda_: Positive = 0.15
+    theta: Positive = 0.3
+    scales: Count = 5
+    scale_step: Annotated[float, Field(gt=0, lt=1), NotBool] = 0.8
+    warps: Count = 5
+    epsilon: NonNegative = 0.01
+    outer_iterations: Count = 10
+    inner_iterations: Count = 30
+    median: Literal[1, 3, 5] = 5  # 1: off
+    bound: Positive = 20.0
+    backend: Annotated[Backend, AfterValidator(_faster)] = "torch"

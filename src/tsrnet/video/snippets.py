@@ -8,7 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import model_validator
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 
+from tsrnet.core.settings import KNOWN_KEYS, Count
 from tsrnet.video.flow_settings import TVL1
 from tsrnet.video.optical_flow import flow_fields
 from tsrnet.video.reader import VideoFrames
@@ -17,17 +20,19 @@ from tsrnet.video.time_grid import FRAMES_PER_SNIPPET, TimeGrid
 FLOW_CHANNELS = 2 * FRAMES_PER_SNIPPET
 
 
-@dataclass(frozen=True)
+@pydantic_dataclass(frozen=True, config=KNOWN_KEYS)
 class SnippetSettings:
     """How pixels become the networks' input: shorter side, centre crop (pixels), flow method."""
 
-    resize: int = 256
-    crop: int = 224
+    resize: Count = 256
+    crop: Count = 224
     flow: TVL1 = field(default_factory=TVL1)
 
-    def __post_init__(self) -> None:
-        if not 0 < self.crop <= self.resize:
-            raise ValueError(f"crop: got {self.crop}, need a size between 1 and resize={self.resize}")
+    @model_validator(mode="after")
+    def _check_crop(self) -> SnippetSettings:
+        if self.crop > self.resize:
+            raise ValueError(f"crop: got {self.crop}, need at most resize={self.resize}")
+        return self
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,36 +20,68 @@ MIN_SNIPPETS = 2
 
 @dataclass(frozen=True)
 class TimeGrid:
-    """Snippet i covers [i / rate_hz, (i + 1) / rate_hz) seconds.
+    """When the snippets of a video are.
 
-    Raises ValueError for a rate that is not positive.
+    The centre of snippet i is at offset_s + i / rate_hz; a run of snippets reaches to halfway between
+    its outer snippets and their neighbours. By default snippet i covers [i / rate_hz, (i + 1) / rate_hz).
+    Raises ValueError for a rate or width that is not above 0 and an offset below 0.
+
+    Args:
+        rate_hz: snippets a second.
+        offset_s: the centre of the first snippet (s); default: half a snippet, 0.5 / rate_hz.
+        width_s: how much of the video a snippet sees (s), also where snippets overlap; default: 1 / rate_hz.
     """
 
     rate_hz: float = FRAME_RATE_HZ / FRAMES_PER_SNIPPET
+    offset_s: float = cast(float, None)  # filled in by __post_init__
+    width_s: float = cast(float, None)
 
     def __post_init__(self) -> None:
-        if not self.rate_hz > 0:
+        if not 0 < self.rate_hz < math.inf:
             raise ValueError(f"rate_hz: got {self.rate_hz}, need a number above 0")
+        for name, snippets in (("offset_s", 0.5), ("width_s", 1)):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, snippets / self.rate_hz)
+        if not 0 <= self.offset_s < math.inf:
+            raise ValueError(f"offset_s: got {self.offset_s}, need a number >= 0")
+        if not 0 < self.width_s < math.inf:
+            raise ValueError(f"width_s: got {self.width_s}, need a number above 0")
+
+    @property
+    def _shift(self) -> float:
+        """Snippets by which the grid lies later than the default one; exactly 0 for that."""
+        return 0.0 if self.offset_s == 0.5 / self.rate_hz else self.offset_s * self.rate_hz - 0.5
+
+    def centres_s(self, num_snippets: int) -> npt.NDArray[np.float64]:
+        """(num_snippets,) the middle of each snippet in seconds."""
+        return (np.arange(num_snippets, dtype=np.float64) + (0.5 + self._shift)) / self.rate_hz
 
     def num_snippets(self, num_frames: int) -> int:
-        """Snippets of a video of `num_frames` frames at 30 Hz; at least 1, a rest is left out."""
-        return max(1, int(num_frames * self.rate_hz / FRAME_RATE_HZ))
+        """Snippets that lie wholly in a video of `num_frames` frames at 30 Hz; at least 1."""
+        snippets = num_frames * self.rate_hz / FRAME_RATE_HZ
+        overlap = 0.0 if self.width_s == 1 / self.rate_hz else self.width_s * self.rate_hz - 1
+        if margin := self._shift + overlap / 2:
+            snippets += 1e-9 - margin
+        return max(1, int(snippets))
 
     def seconds(self, run: tuple[Any, Any]) -> tuple[Any, Any]:
         """(t_start, t_end) in seconds of the snippets ind_start, ..., ind_end - 1; eq. (12).
 
         Numbers, or arrays of many runs. F of eq. (12) is the rate of the indices: the snippet rate here.
+        With another offset than the default, runs are shifted by it, and none starts before 0.
         """
         start, end = run
+        if shift := self._shift:
+            return np.maximum((start + shift) / self.rate_hz, 0.0), (end + shift) / self.rate_hz
         return start / self.rate_hz, end / self.rate_hz
 
     def snippet_at(self, time_s: float) -> int:
-        """Index of the snippet that covers a time."""
-        return int(np.floor(time_s * self.rate_hz + 1e-9))
+        """Index of the snippet that covers a time; negative for a time before the first."""
+        return int(np.floor(time_s * self.rate_hz - self._shift + 1e-9))
 
     def inside(self, segments: Iterable[tuple[float, float]], num_snippets: int) -> npt.NDArray[np.bool_]:
         """(num_snippets,) whether the middle of each snippet lies in one of the segments (s)."""
-        middle = (np.arange(num_snippets) + 0.5) / self.rate_hz
+        middle = self.centres_s(num_snippets)
         covered = np.zeros(num_snippets, dtype=bool)
         for start_s, end_s in segments:
             covered |= (middle >= start_s) & (middle < end_s)

@@ -6,10 +6,14 @@ import glob
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from tsrnet.core.errors import UserError
 from tsrnet.core.files import check_id
-from tsrnet.video.reader import BACKENDS, UnreadableVideoError
+from tsrnet.core.settings import KNOWN_KEYS, Positive
+from tsrnet.video.reader import UnreadableVideoError
 from tsrnet.video.snippets import count_snippets
 from tsrnet.video.time_grid import MIN_SNIPPETS
 
@@ -18,18 +22,12 @@ SHORTER_BY_S = 1.0
 """A file that ends this much before its annotated duration has been cut."""
 
 
-@dataclass(frozen=True)
+@pydantic_dataclass(frozen=True, config=KNOWN_KEYS)
 class ReadingSettings:
     """How videos are read: `backend` of the decoder, limit for opening one or reading 64 snippets."""
 
-    backend: str = "auto"
-    timeout_s: float = 600.0
-
-    def __post_init__(self) -> None:
-        if self.backend not in BACKENDS:
-            raise ValueError(f"video.backend: got {self.backend}, need one of {', '.join(BACKENDS)}")
-        if not self.timeout_s > 0:
-            raise ValueError(f"video.timeout_s: got {self.timeout_s}, need a number of seconds above 0")
+    backend: Literal["auto", "decord", "pyav"] = "auto"
+    timeout_s: Positive = 600.0
 
 
 @dataclass(frozen=True)

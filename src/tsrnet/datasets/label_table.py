@@ -1,0 +1,120 @@
+"""Tables of video-level labels as people write them: with a header or without, by any spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tsrnet.core.errors import UserError
+from tsrnet.datasets.annotation_files import read_text
+from tsrnet.datasets.records import VideoRecord, listed
+from tsrnet.datasets.subsets import SUBSETS
+
+_NEED = "need video,label or video,label,subset"
+_DELIMITERS = ("\t", ",", ";")
+_HEADERS = (
+    {
+        "video",
+        "videos",
+        "video_id",
+        "video id",
+        "id",
+        "file",
+        "filename",
+        "file name",
+        "file_name",
+        "path",
+        "clip",
+    },
+    {"label", "labels", "class", "classes", "action", "category"},
+    {"subset", "split", "set"},
+)
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """A record for each row, whose id is what the row calls the video, and what is odd.
+
+    `has_header`: the first line names the columns. `has_subsets`: there is a column for subsets; without
+    it all records are of the subset "training".
+    """
+
+    records: tuple[VideoRecord, ...]
+    has_header: bool
+    has_subsets: bool
+    remarks: tuple[str, ...]
+
+
+def read_label_table(path: Path) -> LabelTable:
+    """The rows of a table with the columns video, label (or `a|b`) and, if wanted, subset.
+
+    Columns are separated by commas, semicolons or tabs. A header may give them in another order, with
+    other columns. Raises UserError that names the line for a row that is not like this.
+    """
+    rows = _split(path, read_text(path))
+    header = rows[0][1]
+    columns, remarks = _columns(path, header)
+    if columns is None:
+        width, body = len(_HEADERS), rows
+        columns = tuple(range(max(len(cells) for _, cells in rows)))[:width]
+    else:
+        width, body = len(header), rows[1:]
+    if not body:
+        raise UserError(f"{path}: got no rows below the header {listed(header)}; {_NEED}")
+    for line, cells in body:
+        if len(cells) > width:
+            raise UserError(f"{path}, line {line}: got {listed(cells)}; {_NEED}; quote names with commas")
+    records = []
+    for line, cells in body:
+        where = f"{path}, line {line}"
+        video, label, *subset = ((cells[i] if i < len(cells) else "") for i in columns)
+        if not video:
+            raise UserError(f"{where}: got no video in {listed(cells)}; {_NEED}")
+        labels = [part.strip() for part in label.split("|")] if label else []
+        if not all(labels):
+            raise UserError(f"{where}: got label {label!r}, need labels with a | between each two")
+        if subset and subset[0].lower() not in SUBSETS:
+            raise UserError(f"{where}: got subset {subset[0]!r}, need one of {', '.join(SUBSETS)}")
+        part = subset[0] if subset else "training"
+        records.append(VideoRecord(video, part, None, tuple(sorted(set(labels))), ()))
+    return LabelTable(tuple(records), body is not rows, len(columns) > 2, remarks)
+
+
+def _split(path: Path, text: str) -> list[tuple[int, list[str]]]:
+    """(line, cells) of the rows that are not empty, by the delimiter that gives most rows two cells."""
+    best: list[tuple[int, list[str]]] = []
+    most, problem = 0, f"{path}: got no row with two columns; {_NEED}"
+    for delimiter in _DELIMITERS:
+        reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True, strict=True)
+        rows = []
+        try:
+            for row in reader:
+                cells = [cell.strip() for cell in row]
+                while cells and not cells[-1]:
+                    cells.pop()
+                if cells:
+                    rows.append((reader.line_num, cells))
+        except csv.Error as error:  # with the right delimiter it is the quotes
+            problem = f"{path}, line {reader.line_num}: {error}; close the quotes, {_NEED}"
+            continue
+        if (count := sum(len(cells) > 1 for _, cells in rows)) > most:
+            best, most = rows, count
+    if not best:
+        raise UserError(problem)
+    return best
+
+
+def _columns(path: Path, cells: Sequence[str]) -> tuple[tuple[int, ...] | None, tuple[str, ...]]:
+    """Where video, label and subset are, by the header; None where the first row is none."""
+    found = [next((i for i, cell in enumerate(cells) if cell.lower() in names), None) for names in _HEADERS]
+    video, label, subset = found
+    if video is None and label is None:
+        return None, ()
+    if video is None or label is None:
+        raise UserError(f"{path}, line 1: got the header {listed(cells)}; {_NEED}")
+    columns = (video, label) if subset is None else (video, label, subset)
+    others = [cell for i, cell in enumerate(cells) if i not in columns]
+    return columns, (f"columns that are not read: {listed(others)}.",) if others else ()

@@ -1,0 +1,87 @@
+"""Which videos train and which test, by what annotation files call their subsets."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tsrnet.core.errors import UserError
+from tsrnet.datasets.records import VideoRecord, counted, listed
+
+SUBSETS = {
+    "train": "training",
+    "training": "training",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "testing",
+    "testing": "testing",
+}
+"""What annotation files call their subsets, in lower case, and what is meant. See `split_subsets`."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The records that train, those that test, and the subsets of neither: name -> number of videos."""
+
+    train: tuple[VideoRecord, ...]
+    test: tuple[VideoRecord, ...]
+    left_out: Mapping[str, int]
+
+    @property
+    def understood(self) -> str:
+        """As "subsets: 'training' trains (72 videos), 'validation' tests (60 videos)"."""
+        texts = [
+            f"{name!r} {verb} ({counted(count, 'video')})"
+            for verb, records in (("trains", self.train), ("tests", self.test))
+            for name, count in Counter(record.subset for record in records).items()
+        ]
+        texts += [
+            f"{name!r} is left out ({counted(count, 'video')})" for name, count in self.left_out.items()
+        ]
+        return f"subsets: {', '.join(texts) or 'none'}"
+
+    @property
+    def remarks(self) -> list[str]:
+        """On subsets that are left out and on test videos without the segments that others have."""
+        remarks = [
+            f"the subset {name!r} is left out ({counted(count, 'video')})."
+            for name, count in self.left_out.items()
+        ]
+        bare = [record.id for record in self.test if record.labels and not record.segments]
+        if 0 < len(bare) < len(self.test):
+            remarks.append(f"{counted(len(bare), 'test video')} with labels and no segments: {listed(bare)}.")
+        return remarks
+
+    def check(self, path: Path, *, test: bool = True) -> Parts:
+        """The same; UserError that names `path` unless there are videos to train on and, if so, to test."""
+        if not self.train:
+            raise UserError(
+                f"{path}: got no video with labels to train on ({self.understood}); need a subset training"
+                " with labels (or one called train, validation, val)"
+            )
+        if test and not self.test:
+            raise UserError(
+                f"{path}: got {counted(len(self.train), 'video')} to train on and none to test on"
+                f" ({self.understood}), need both; to hold out a share (holdout) of the training videos:"
+                f" dataset=labels dataset.labels={path}"
+            )
+        return self
+
+
+def split_subsets(records: Iterable[VideoRecord]) -> Parts:
+    """Which records train and which test, by the names of their subsets (`SUBSETS`), in any case.
+
+    training, validation, testing without labels (ActivityNet): validation tests. validation, testing
+    (THUMOS14): validation trains. training, validation, testing with labels: validation is left out.
+    """
+    parts: dict[str, list[VideoRecord]] = {}
+    for record in records:
+        parts.setdefault(SUBSETS.get(record.subset.lower(), ""), []).append(record)
+    training = "training" if "training" in parts else "validation"
+    labelled = any(record.labels for record in parts.get("testing", ()))
+    testing = "testing" if labelled else "validation"  # of which nothing is left where it trains
+    train, test = tuple(parts.pop(training, ())), tuple(parts.pop(testing, ()))
+    return Parts(train, test, Counter(record.subset for others in parts.values() for record in others))

@@ -1,0 +1,51 @@
+"""`python -m tsrnet.import_features`: features that another project made, into our feature store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tsrnet.core.cli import run_command
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def import_features(config: DictConfig) -> None:
+    """Import what is missing, list the videos that are left out, print what may be wrong."""
+    from pathlib import Path
+
+    from tsrnet.core.errors import UserError
+    from tsrnet.core.files import check_id
+    from tsrnet.core.settings import settings_of
+    from tsrnet.datasets.layouts.importer import import_features, width_text
+    from tsrnet.datasets.layouts.videos import LayoutSettings
+    from tsrnet.features.store import FeatureStore
+    from tsrnet.reporting.tables import print_failures
+
+    settings = settings_of(LayoutSettings, config, where="")
+    for key, value in (
+        ("source", config.source),
+        ("dataset", config.dataset),
+        ("features.name", config.features.name),
+    ):
+        if value is None:
+            raise UserError(f"{key}: got nothing, need a value")
+    source = Path(config.source)
+    if not source.exists():
+        raise UserError(f"{source}: there is no such file or folder; correct the setting source")
+    store = FeatureStore(
+        Path(config.paths.features) / check_id(config.dataset) / check_id(config.features.name)
+    )
+    annotations = None if config.annotations is None else Path(config.annotations)
+    imported = import_features(source, annotations, store, settings)
+    print(
+        f"{imported.videos} videos are in {store.folder}, {imported.new} of them new:"
+        f" {width_text(imported.streams)}"
+    )
+    for warning in imported.warnings:
+        print(f"warning: {warning}")
+    print_failures(imported.left_out)
+
+
+if __name__ == "__main__":
+    run_command("import_features", import_features, folder="import_features")

@@ -1,0 +1,1 @@
+"""Segments in the formats of other tools: detections to review, and reviewed annotations."""
