@@ -132,6 +132,8 @@ def test_what_cannot_be_scored_is_one_line(truth: Path, results: Any, words: tup
         ("protocol=thumos", ("protocol: got thumos", "thumos14-210")),
         ("task=both", ("task: got both",)),
         ("predictions=nowhere.json", ("nowhere.json", "no such file")),
+        ("videos=nowhere.txt", ("nowhere.txt", "no such file")),
+        ("protocol=activitynet-4728", ("got 3 videos", "has 4,728", "videos=FILE")),
     ],
 )
 def test_wrong_settings_are_one_line(truth: Path, override: str, words: tuple[str, ...]) -> None:
@@ -151,6 +153,33 @@ def test_labels_of_videos(truth: Path) -> None:
     assert figures["hit@1"] == pytest.approx(1 / 3)
     assert figures["avg_hit@1"] == pytest.approx(1 / 6)
     assert figures["hit@3"] == pytest.approx(2 / 3)
+
+
+def test_only_the_videos_of_a_list_count(truth: Path) -> None:
+    chosen = truth.with_name("ids.txt")
+    chosen.write_text("a\nv_b\n")
+    results = {**PERFECT, "v_c": [row("Jump", 0, 9, 0.9)]}
+    _, figures = score_json(truth, results, f"videos={chosen}")
+    assert figures["average_mAP"] == 1.0
+    assert figures["videos"] == 2
+    assert figures["warnings"] == {f"predictions left out, {chosen} does not list their videos": 1}
+
+
+def test_labels_without_segments_are_scored_as_labels_only(truth: Path) -> None:
+    content = json.loads(truth.read_text())
+    for entry in content["database"].values():
+        del entry["duration"]
+        for annotation in entry["annotations"]:
+            del annotation["segment"]
+    truth.write_text(json.dumps(content))
+    results = {"a": [{"label": "Jump", "score": 0.9}], "b": [{"label": "Jump", "score": 0.7}]}
+    _, figures = score_json(truth, results, "task=classification")
+    assert figures["AP"] == pytest.approx({"Jump": 1.0, "Run": 0.0})
+    assert figures["ground_truth_segments"] == 4
+    truth.with_name("output.json").unlink()
+    result, _ = score_json(truth, PERFECT)
+    assert result.returncode == 2
+    assert "labels and no segments in the subset 'validation'; give task=classification" in result.stderr
 
 
 @pytest.fixture

@@ -70,14 +70,14 @@ def reproduce(config: DictConfig) -> None:
 
 
 def _experiment(table: object) -> tuple[str, Experiment]:
-    """The name and content of a file of conf/experiment."""
+    """The name and content of a file of conf/reproduce/tables."""
     from omegaconf import OmegaConf
 
     from tsrnet.core.errors import UserError
     from tsrnet.core.settings import settings_of
     from tsrnet.reporting.reproduction import Experiment
 
-    files = {path.stem: path for path in sorted((conf_folder() / "experiment").glob("*.yaml"))}
+    files = {path.stem: path for path in sorted((conf_folder() / "reproduce" / "tables").glob("*.yaml"))}
     name = f"table{table}" if str(table).isdecimal() else str(table)
     if name not in files:
         known = ", ".join(stem.removeprefix("table") for stem in files)

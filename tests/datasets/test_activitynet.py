@@ -145,7 +145,8 @@ def test_a_training_part_alone_is_refused_with_the_way_out(tmp_path: Path) -> No
     path = write_official(tmp_path / "any.json")
     path.write_text(path.read_text().replace("validation", "training"))
     with pytest.raises(
-        UserError, match=r"got 2 videos to train on and none.*holdout.*dataset=labels dataset\.labels=.*any\.json"
+        UserError,
+        match=r"got 2 videos to train on and none.*holdout.*dataset=labels dataset\.labels=.*any\.json",
     ):
         read_activitynet(path, tmp_path)
 

@@ -46,7 +46,10 @@ def test_what_is_left_out_is_listed(tmp_path: Path) -> None:
         ((), "0 clips of 0 classes, need at least two"),
         (("a.mp4", "b.mp4"), "0 clips of 0 classes"),
         (("Hop/1.mp4", "Hop/2.mp4"), "2 clips of 1 classes"),
-        (("Hop/1.mp4", "Hop/1.avi", "Run/1.mp4"), "'Hop/1.avi', 'Hop/1.mp4', which would both have the id 'Hop_1'"),
+        (
+            ("Hop/1.mp4", "Hop/1.avi", "Run/1.mp4"),
+            "'Hop/1.avi', 'Hop/1.mp4', which would both have the id 'Hop_1'",
+        ),
         (("a/b_c.mp4", "a_b/c.mp4"), "both have the id 'a_b_c'; rename"),
     ],
 )

@@ -168,7 +168,9 @@ def test_a_json_with_other_labels_or_one_subset_is_named(layout: Path) -> None:
     with pytest.raises(UserError, match=r"0000004': got label 'Golf swing'.*did you mean 'GolfSwing'"):
         read_thumos14(layout, Path())
     layout.write_text(text.replace('"subset": "test"', '"subset": "background"'))
-    with pytest.raises(UserError, match=r"got 1 video to train on and none to test on.*'background' is left out"):
+    with pytest.raises(
+        UserError, match=r"got 1 video to train on and none to test on.*'background' is left out"
+    ):
         read_thumos14(layout, Path())
 
 

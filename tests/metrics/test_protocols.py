@@ -18,6 +18,8 @@ def test_thresholds_of_the_protocols() -> None:
     """activitynet: 0.50:0.05:0.95. demo: 0.1:0.1:0.9 as the THUMOS14 tables. As decimals, without drift."""
     decimals = {name: " ".join(map(repr, p.thresholds)) for name, p in PROTOCOLS.items()}
     assert decimals["activitynet"] == "0.5 0.55 0.6 0.65 0.7 0.75 0.8 0.85 0.9 0.95"
+    assert decimals["activitynet-4728"] == decimals["activitynet"]
+    assert decimals["thumos14-211"] == decimals["thumos14-210"] == decimals["demo"]
     assert decimals["demo"] == "0.1 0.2 0.3 0.4 0.5 0.6 0.7 0.8 0.9"
 
 

@@ -21,7 +21,9 @@ def read_text(path: Path) -> str:
             f"{path}: there is no such file; put it there or correct the path in the settings"
         ) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: got no readable text ({error}); need UTF-8 (a spreadsheet: save it as CSV UTF-8)") from error
+        raise UserError(
+            f"{path}: got no readable text ({error}); need UTF-8 (a spreadsheet: save it as CSV UTF-8)"
+        ) from error
 
 
 def read_json(path: Path) -> Any:

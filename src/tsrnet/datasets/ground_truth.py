@@ -54,10 +54,12 @@ def read_ground_truth(
         chosen = _read_ids(videos, {record.id for record in records})
         ignored |= {r.id: f"{videos} does not list their videos" for r in records if r.id not in chosen}
     kept = [record for record in records if record.id not in ignored]
+    if not kept:
+        raise UserError(f"{path}: got no video of {', '.join(names)} that is on the list of {protocol.name}")
     if protocol.num_videos not in (None, len(kept)):
         raise UserError(
             f"videos: got {len(kept):,} videos, {protocol.name} has {protocol.num_videos:,}; give"
-            f" videos=FILE with their ids, or another protocol"
+            " videos=FILE with their ids, or another protocol"
         )
     elsewhere = {record.id: record.subset for record in read if record.subset not in names}
     return _ground_truth(kept, ignored, ", ".join(names), elsewhere)

@@ -159,4 +159,5 @@ def _compare(folder: VideoFolder, files: dict[str, Path], ids: Sequence[str]) ->
     known = set(files.values())
     others = [name for name in folder.names if folder.folder / name not in known]
     if others:
-        yield f"{counted(len(others), 'video')} without a label in {folder.folder} left out: {listed(others)}."
+        unlabelled = f"{counted(len(others), 'video')} without a label in {folder.folder}"
+        yield f"{unlabelled} left out: {listed(others)}."

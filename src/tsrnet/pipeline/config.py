@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from tsrnet.core.errors import UserError
 from tsrnet.core.settings import Count, Natural, ShareBelowOne, settings_of
+from tsrnet.datasets.snippet_sampler import SamplingSettings
 from tsrnet.localization.settings import LocalizationSettings
 from tsrnet.losses.objective import LossSettings, TransferSettings
 from tsrnet.metrics.protocols import PROTOCOLS
@@ -184,7 +185,7 @@ def _finetune(config: DictConfig) -> FinetuneConfig | None:
     if config.features.name == SIMULATED:
         raise UserError("backbone.finetune: got true with features=simulated, need videos; leave it out")
     return FinetuneConfig(
-        settings_of(FinetuneSettings, {**_plain(node), "sampling": _plain(node)}, where="backbone"),
+        settings_of(FinetuneSettings, {**_plain(node), "sampling": settings_of(SamplingSettings, node, where="backbone")}, where="backbone"),
         {stream: _optimizer(node.optimizer, stream) for stream in streams_of(config)},
         _checked(Count, node.optimizer.batch_size, "backbone.optimizer.batch_size"),
     )

@@ -9,7 +9,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
+from pydantic import model_validator
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 
+from tsrnet.core.settings import KNOWN_KEYS, Natural
 from tsrnet.datasets.availability import MANIFEST, Availability, find_features, video_files
 from tsrnet.datasets.records import VideoDataset
 from tsrnet.features.backbone import Backbone, imagenet_weights, load_backbone
@@ -23,7 +26,7 @@ from tsrnet.video.time_grid import TimeGrid
 from tsrnet.video.video_file import ReadingSettings, VideoFile
 
 
-@dataclass(frozen=True)
+@pydantic_dataclass(frozen=True, config=KNOWN_KEYS)
 class FeatureSettings:
     """The feature configuration: store's name, backbone, its weights, worker processes.
 
@@ -34,15 +37,15 @@ class FeatureSettings:
     name: str
     backbone: str
     weights: str
-    workers: int
+    workers: Natural  # 0: one a core
     stored: tuple[str, ...] = ()
     stand_in: StandInSettings | None = None
 
-    def __post_init__(self) -> None:
+    @model_validator(mode="after")
+    def _has_stand_in(self) -> FeatureSettings:
         if self.weights == "stand_in" and self.stand_in is None:
-            raise ValueError("features.stand_in: got null, need its settings with features.weights=stand_in")
-        if self.workers < 0:
-            raise ValueError(f"features.workers: got {self.workers}, need 0 (one a core) or more")
+            raise ValueError("stand_in: got null, need its settings with features.weights=stand_in")
+        return self
 
 
 @dataclass(frozen=True)

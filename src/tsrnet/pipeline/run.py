@@ -23,6 +23,10 @@ def run(
     None in a process that only trains along with the first. `given` is the configuration as it is
     written; `name` and `group` are those of the W&B run.
     """
+    print(
+        f"recipe: {given.recipe.name} (alpha {config.losses.alpha:g}, {config.trainer.max_steps} steps,"
+        f" attention {config.localization.attention} in eq. (10))"
+    )
     with open_run(config, given, folder, name=name, group=group) as wandb:
         data = prepare_data(
             config.dataset,

@@ -6,7 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic.dataclasses import dataclass as pydantic_dataclass
+
 from tsrnet.core.errors import UserError
+from tsrnet.core.settings import KNOWN_KEYS
 from tsrnet.datasets.activitynet import read_activitynet
 from tsrnet.datasets.overlap import read_overlap, shipped_overlap
 from tsrnet.datasets.records import VideoDataset
@@ -105,7 +108,7 @@ class FilesSettings:
         )
 
 
-@dataclass(frozen=True)
+@pydantic_dataclass(frozen=True, config=KNOWN_KEYS)
 class DrawnSettings(DemoSettings):
     """The demo: drawn where it is missing, its trimmed clips show the same classes."""
 

@@ -41,7 +41,7 @@ class TrainerSettings:
     """
 
     accelerator: str = no_effect("auto")
-    devices: int = no_effect(1)
+    devices: Count | Literal[-1] = no_effect(1)
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"  # batches become float32
     max_steps: Count = 500
     checkpoint_every: Count = no_effect(100)

@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from tsrnet.video.time_grid import FRAME_RATE_HZ
 
-BACKENDS = ("auto", "decord", "pyav")
 _AT_ONCE = 16
 """Frames decoded before they are made small: bounds the memory for 4K videos."""
 
