@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import hydra
 import pytest
 
+import tsrnet.score
+from tsrnet.core.cli import conf_folder
+from tsrnet.core.errors import UserError
 from tsrnet.datasets.thumos14 import AMBIGUOUS, CLASSES
 
 TRUTH = {
@@ -47,8 +53,16 @@ PERFECT = {
 
 
 def score(*overrides: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tsrnet.score", *overrides]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    """As the command does it, in this process."""
+    with hydra.initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        config = hydra.compose("score", list(overrides))
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        try:
+            tsrnet.score.score(config)
+        except UserError as error:
+            return subprocess.CompletedProcess(overrides, error.exit_code, output.getvalue(), str(error))
+    return subprocess.CompletedProcess(overrides, 0, output.getvalue(), "")
 
 
 def score_json(truth: Path, results: Any, *overrides: str) -> tuple[subprocess.CompletedProcess[str], Any]:
@@ -89,7 +103,7 @@ def test_odd_predictions_are_counted(truth: Path) -> None:
     assert {reason.split(":")[0]: count for reason, count in figures["warnings"].items()} == {
         "videos are called v_<id>": 1,
         "segments that begin before 0 s": 1,
-        "predictions for videos of the subset 'training', scored is 'validation'": 1,
+        "predictions for videos of the subset 'training', not 'validation'": 1,
     }
     assert figures["AP"]["Jump"]["0.50"] == 1.0
     assert figures["AP"]["Run"]["0.50"] == pytest.approx(2 / 3)  # behind the false one in d
@@ -223,6 +237,14 @@ def test_thumos14_text_files_and_its_three_protocols(lists: Path) -> None:
     assert [reason.split(":")[0] for reason in figures["warnings"]] == [
         "predictions left out, video_test_0000270"
     ]
+
+
+def test_the_command_prints_one_line_for_a_mistake_and_writes_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tsrnet.score", "predictions=nowhere.json"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == "error: ground_truth: got nothing, need a file\n"
+    assert not list(tmp_path.iterdir())
 
 
 def test_it_starts_without_torch() -> None:

@@ -67,11 +67,11 @@ def test_predictions_for_another_subset_say_which(tmp_path: Path) -> None:
     results = {"v_video_training": [one, one], "video_testing": [one], "elsewhere": [one]}
     predictions = tmp_path / "predictions.json"
     predictions.write_text(json.dumps({"results": results}))
-    scored = "scored is 'validation': false positives; to score them, subset="
+    reason = "not 'validation': false positives; give subset={} to score them"
     assert read_predictions(predictions, truth, classify=False, swap=False).warnings == {
         "videos are called v_<id>: read as <id>": 1,
-        f"predictions for videos of the subset 'training', {scored}training": 2,
-        f"predictions for videos of the subset 'testing', {scored}testing": 1,
+        f"predictions for videos of the subset 'training', {reason.format('training')}": 2,
+        f"predictions for videos of the subset 'testing', {reason.format('testing')}": 1,
         "predictions for videos that the ground truth lacks: false positives": 1,
     }
 

@@ -119,7 +119,7 @@ def test_what_does_not_fit_together_is_counted_and_listed(videos: Path) -> None:
         ("a,Run,test\nd,Hop,test", "no video with labels to train on"),
         ("a,Run\nb,Run", "got the one class 'Run', need at least two"),
         ("a,\nb,\nc,Run\n", "got the one class 'Run'"),
-        ("a,Run|Hop|Jump", "got 1 videos of 3 classes.*exchanged"),
+        ("a,Run|Hop|Jump", "got 1 video of 3 classes.*exchanged"),
         ("Run,a\nHop,d\nRun,b\nHop,e\nHop,c", "got 2 videos of 5 classes.*columns video and label exchanged"),
         ("../a,Run\nd,Hop", r"got the video '\.\./a', need an id, a file name or a path inside the folder"),
         ("/tmp/a.mp4,Run\nd,Hop", "got the video '/tmp/a.mp4', need an id"),

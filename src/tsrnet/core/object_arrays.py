@@ -29,6 +29,7 @@ _NAMES = {
     "numpy ndarray": "ndarray",
     "numpy dtype": "dtype",
     "_codecs encode": "encode",  # bytes, as Python 3 writes them for Python 2
+    "__builtin__ bytes": "bytes",  # none of them
 }
 """What a file may name, and what it means here: none of these functions is looked up or called."""
 _LITERALS = {"BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT"} | {
@@ -63,8 +64,7 @@ def read_npy(path: Path) -> npt.NDArray[Any]:
             header = np.lib.format.read_array_header_1_0
             _, _, kind = (header if version == (1, 0) else np.lib.format.read_array_header_2_0)(file)
             if not kind.hasobject:
-                plain: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-                return plain
+                return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
             program = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # arrays keep it open
             program.seek(file.tell())
             array = _run(program)
@@ -174,6 +174,8 @@ def _make(made: Any, arguments: tuple[Any, ...]) -> Any:
         return np.frombuffer(data, _checked(kind, objects=False))[0]
     if made == "encode" and arguments[1] in ("latin1", "latin-1"):
         return arguments[0].encode("latin-1")
+    if made == "bytes" and not arguments:
+        return b""
     raise _RefusedError(f"a call of {made}")
 
 

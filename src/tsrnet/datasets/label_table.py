@@ -16,21 +16,9 @@ from tsrnet.datasets.subsets import SUBSETS
 _NEED = "need video,label or video,label,subset"
 _DELIMITERS = ("\t", ",", ";")
 _HEADERS = (
-    {
-        "video",
-        "videos",
-        "video_id",
-        "video id",
-        "id",
-        "file",
-        "filename",
-        "file name",
-        "file_name",
-        "path",
-        "clip",
-    },
-    {"label", "labels", "class", "classes", "action", "category"},
-    {"subset", "split", "set"},
+    ["video", "videos", "video_id", "id", "file", "filename", "file_name", "path", "clip"],
+    ["label", "labels", "class", "classes", "action", "category"],
+    ["subset", "split", "set"],
 )
 
 
@@ -109,8 +97,10 @@ def _split(path: Path, text: str) -> list[tuple[int, list[str]]]:
 
 def _columns(path: Path, cells: Sequence[str]) -> tuple[tuple[int, ...] | None, tuple[str, ...]]:
     """Where video, label and subset are, by the header; None where the first row is none."""
-    found = [next((i for i, cell in enumerate(cells) if cell.lower() in names), None) for names in _HEADERS]
-    video, label, subset = found
+    plain = [cell.lower().replace(" ", "_") for cell in cells]
+    video, label, subset = (
+        next((i for i, name in enumerate(plain) if name in names), None) for names in _HEADERS
+    )
     if video is None and label is None:
         return None, ()
     if video is None or label is None:

@@ -59,7 +59,7 @@ def read_labels(
         dataset = dataset.held_out(holdout, segments=True)
         understood += f"; {len(dataset.test)} are held out to test (holdout={holdout:g})"
     for verb, side in (("train on", dataset.train), ("test on", dataset.test)):
-        if absent := [label for label in classes if label not in classes_of(side)]:
+        if absent := sorted(set(classes) - set(classes_of(side))):
             remarks.append(f"no video to {verb} for the classes {listed(absent)}.")
     return replace(dataset, remarks=tuple(remarks), understood=f"{understood}; {len(classes)} classes")
 
@@ -72,7 +72,7 @@ def _read_json(path: Path) -> LabelTable:
 
 
 def _check_first_row(path: Path, records: Sequence[VideoRecord], folder: VideoFolder) -> None:
-    """UserError where the first row of a table without a header may be one that we do not know."""
+    """UserError where the first row of a table may be a header with names that we do not know."""
     first, *others = (record.id for record in records)
     named_as_file = without_suffix(first) != first
     if named_as_file or _find(folder, first) or not any(_find(folder, name) for name in others):
@@ -138,8 +138,8 @@ def _check_sizes(path: Path, num_videos: int, classes: Sequence[str]) -> None:
         raise UserError(f"{path}: got the one class {listed(classes)}, need at least two to tell apart")
     if num_videos < len(classes):
         raise UserError(
-            f"{path}: got {num_videos} videos of {len(classes)} classes, need more videos than classes;"
-            " are the columns video and label exchanged?"
+            f"{path}: got {counted(num_videos, 'video')} of {len(classes)} classes, need at least as many"
+            " videos; are the columns video and label exchanged?"
         )
 
 

@@ -56,7 +56,7 @@ class Parts:
         return remarks
 
     def check(self, path: Path, *, test: bool = True) -> Parts:
-        """The same; UserError that names `path` unless there are videos to train on and, if so, to test."""
+        """Itself; UserError that names `path` without videos to train on or, with `test`, to test on."""
         if not self.train:
             raise UserError(
                 f"{path}: got no video with labels to train on ({self.understood}); need a subset training"

@@ -193,8 +193,8 @@ def _outside(video: str, truth: GroundTruth) -> str:
     if video in truth.elsewhere:
         subset = truth.elsewhere[video]
         return (
-            f"predictions for videos of the subset {subset!r}, scored is {truth.subset!r}: false positives;"
-            f" to score them, subset={subset}"
+            f"predictions for videos of the subset {subset!r}, not {truth.subset!r}: false positives; give"
+            f" subset={subset} to score them"
         )
     return "predictions for videos that the ground truth lacks: false positives"
 

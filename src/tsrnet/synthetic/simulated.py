@@ -199,7 +199,7 @@ def envelope(segments: Iterable[tuple[Segment, float]], num_snippets: int) -> np
     for segment, strength in segments:
         start = max(0, grid.snippet_at(segment.start_s))
         stop = min(num_snippets, grid.snippet_at(segment.end_s) + 1)
-        middle = (np.arange(start, stop) + 0.5) / grid.rate_hz
+        middle = grid.centres_s(num_snippets)[start:stop]
         edge_s = min(_EDGE_S, (segment.end_s - segment.start_s) / 3) + 1e-9
         inside = np.minimum(middle - segment.start_s, segment.end_s - middle)
         height = np.where(inside >= 0, strength * np.clip(0.3 + inside / edge_s, 0, 1), 0)
