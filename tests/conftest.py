@@ -1,16 +1,27 @@
-"""Shared fixtures: videos are generated, the configuration is the real one, shrunk."""
+"""Shared fixtures: videos are generated, the configuration is the real one, shrunk, commands run in-process."""
 
 from __future__ import annotations
 
+import gc
+import io
+import logging
 import os
-import subprocess
+import shutil
+import signal
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 
+from tsrnet.__main__ import main
+from tsrnet.core import cli, jobs
 from tsrnet.video.writer import write_video
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the commands do
@@ -22,8 +33,8 @@ TINY = (
     "dataset.size=64",
     "features.resize=32",
     "features.crop=32",
-    "features.stand_in.num_pictures=64",
-    "features.stand_in.num_stacks=64",
+    "features.stand_in.num_pictures=16",
+    "features.stand_in.num_stacks=16",
     "features.stand_in.picture_steps=3",
     "features.stand_in.stack_steps=3",
     "features.stand_in.batch_size=16",
@@ -33,9 +44,92 @@ TINY = (
     "report.timelines=1",
     "logger=csv",
 )
-"""Shrinks the real configuration so that a whole run takes half a minute."""
+"""Shrinks the real configuration: drawing, features and training of a whole run take some 20 seconds."""
 
-Train = Callable[..., subprocess.CompletedProcess[str]]
+
+@dataclass(frozen=True)
+class Result:
+    """What a command ended with and printed."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def mistake(self) -> str:
+        """The one line that a user's mistake is."""
+        assert self.code == 2, self.err
+        (line,) = self.err.splitlines()
+        assert line.startswith("error: ")
+        return line
+
+
+def run_here(verb: str, *arguments: str, folder: Path | None = None) -> Result:
+    """`tsrnet VERB ARGUMENTS` in this process, in `folder`; the process is afterwards as it was before.
+
+    Only what a command does with its own process (signals, kills, imports) needs a real one.
+    """
+    out, err = io.StringIO(), io.StringIO()
+    with _restored_process(), redirect_stdout(out), redirect_stderr(err):
+        os.chdir(folder or ".")
+        sys.argv = ["tsrnet", verb, *arguments]
+        try:
+            main()
+        except SystemExit as end:
+            return Result(int(end.code or 0), out.getvalue(), err.getvalue())
+    raise AssertionError("a command ends with an exit code")
+
+
+@contextmanager
+def _restored_process() -> Iterator[None]:
+    """What commands set, which end with their process else, is set back."""
+    argv, environment, folder = sys.argv, dict(os.environ), Path.cwd()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    loggers = [logging.root, *map(logging.getLogger, logging.root.manager.loggerDict)]
+    levels, root_handlers = [logger.level for logger in loggers], logging.root.handlers[:]
+    threads = torch.get_num_threads() if (torch := sys.modules.get("torch")) else 0
+    os.environ.pop("HYDRA_FULL_ERROR", None)
+    os.environ["COLUMNS"] = "200"  # tables of any terminal's width
+    GlobalHydra.instance().clear()
+    try:
+        with warnings.catch_warnings():
+            warnings.resetwarnings()
+            warnings.filterwarnings("ignore", category=DeprecationWarning)
+            warnings.filterwarnings("ignore", message=".*found in sys.modules.*")  # runpy's
+            warnings.showwarning = _print_warning
+            yield
+    finally:
+        sys.argv = argv
+        os.environ.clear()
+        os.environ.update(environment)
+        os.chdir(folder)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        logging.root.handlers[:] = root_handlers
+        if torch:
+            torch.set_num_threads(threads)
+        GlobalHydra.instance().clear()
+        HydraConfig.instance().cfg = None
+        for memory in (jobs.failed_jobs, jobs.when_interrupted, cli._stopped_by):
+            memory.clear()
+        if reopen := sys.modules.get("tsrnet.pipeline.reopen"):
+            reopen._tested.cache_clear()
+            gc.unfreeze()
+
+
+def _print_warning(message: Warning | str, category: type[Warning], name: str, line: int, *_: object) -> None:
+    print(warnings.formatwarning(message, category, name, line), file=sys.stderr, end="")
+
+
+def link(source: Path, target: Path, *without: str) -> Path:
+    """A copy of a folder that shares its files, for a test that adds, removes or replaces some.
+
+    `without`: patterns of names that are left out.
+    """
+    ignored = shutil.ignore_patterns(".locks", *without)
+    return Path(shutil.copytree(source, target, copy_function=os.link, ignore=ignored))
 
 
 @pytest.fixture(scope="session")
@@ -44,14 +138,39 @@ def tiny() -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="session")
-def train() -> Train:
-    """Runs `python -m tsrnet.train`, shrunk, with more overrides."""
+def command() -> Callable[..., Result]:
+    """`command("train", "seed=1", folder=...)`: its `code`, `out` and `err`, see `run_here`."""
+    return run_here
 
-    def run(*overrides: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "tsrnet.train", *TINY, *overrides]
-        return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
 
-    return run
+@pytest.fixture(scope="session")
+def linked() -> Callable[..., Path]:
+    return link
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The only demo that the tests draw and extract: `data` with all its stages, and the finished `run`.
+
+    For reading only: who trains, or changes files, links what it needs (`linked`).
+    """
+    root = tmp_path_factory.mktemp("prepared")
+    result = run_here("train", *TINY, f"paths.data={root}/data", f"hydra.run.dir={root}/run")
+    assert result.code == 0, result.err
+    assert result.out.splitlines()[-1] == f"run folder: {root}/run"
+    return root
+
+
+@pytest.fixture(scope="module")
+def data(prepared: Path, linked: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The prepared `paths.data` for the tests of a file, which add stages to it."""
+    return linked(prepared / "data", tmp_path_factory.mktemp("demo") / "data")
+
+
+@pytest.fixture(scope="module")
+def train(data: Path) -> Callable[..., Result]:
+    """`tsrnet.train` on the prepared demo, shrunk, with more overrides."""
+    return lambda *overrides: run_here("train", *TINY, f"paths.data={data}", *overrides)
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ def export(config: DictConfig) -> None:
     from tsrnet.core.files import atomic_path
     from tsrnet.datasets.annotation_files import read_json
     from tsrnet.reporting.interchange.activitynet import read_submission
-    from tsrnet.reporting.interchange.video_segments import best_segments
+    from tsrnet.reporting.interchange.video_segments import best_segments, classes_of
 
     if config.format not in FORMATS:
         raise UserError(f"format: got {config.format}, need one of {', '.join(FORMATS)}")
@@ -50,7 +50,7 @@ def export(config: DictConfig) -> None:
         videos = with_files(videos, Path(str(config.videos)), lengths=config.format in ("labelstudio", "csv"))
     if config.format == "fiftyone":
         videos = [video for video in videos if video.file]
-    for path, text in _files(config, videos, content, source).items():
+    for path, text in _files(config, videos, classes_of(found), content, source).items():
         with atomic_path(path) as part:
             part.write_text(text, encoding="utf-8")
     before, after = (sum(len(video.segments) for video in group) for group in (found, videos))
@@ -87,7 +87,9 @@ def with_files(videos: Iterable[VideoSegments], folder: Path, *, lengths: bool) 
             except UnreadableVideoError:
                 unreadable.append(video.id)
     if unreadable:
-        print(f"cannot read {len(unreadable)} of {len(result)} videos for their lengths: {listed(unreadable)}")
+        print(
+            f"cannot read {len(unreadable)} of {len(result)} videos for their lengths: {listed(unreadable)}"
+        )
     return result
 
 
@@ -108,9 +110,12 @@ def _source(config: DictConfig) -> Path:
     return path
 
 
-def _files(config: DictConfig, videos: list[VideoSegments], content: Any, source: Path) -> dict[Path, str]:
-    """Path -> text of all that is written."""
+def _files(
+    config: DictConfig, videos: list[VideoSegments], classes: list[str], content: Any, source: Path
+) -> dict[Path, str]:
+    """Path -> text of all that is written; `classes` are those of the source, before segments were left out."""
     import json
+    from collections import Counter
     from pathlib import Path
 
     from tsrnet.core.errors import UserError
@@ -121,7 +126,6 @@ def _files(config: DictConfig, videos: list[VideoSegments], content: Any, source
     from tsrnet.reporting.interchange.labelstudio import labeling_config, tasks_of
     from tsrnet.reporting.interchange.subtitles import to_srt
     from tsrnet.reporting.interchange.table import to_csv
-    from tsrnet.reporting.interchange.video_segments import classes_of
 
     output = Path(str(config.output))
     if config.format == "activitynet":
@@ -132,14 +136,15 @@ def _files(config: DictConfig, videos: list[VideoSegments], content: Any, source
         folder = None if config.videos is None else Path(str(config.videos))
         model = f"tsrnet {source.resolve().parent.name}"
         tasks = tasks_of(videos, url=config.url, fps=config.fps, model_version=model, folder=folder)
-        xml = labeling_config(classes_of(videos))
+        xml = labeling_config(classes)
         return {output / "tasks.json": json.dumps(tasks, indent=1), output / "labeling_config.xml": xml}
     if config.format == "fiftyone":
         files = dataset_files(videos)
         return {output / name: json.dumps(text, indent=1) for name, text in files.items()}
     names = [check_id(without_suffix(video.id)) for video in videos]
-    if same := {name for name in names if names.count(name) > 1}:
-        raise UserError(f"{source}: got several videos called {min(same)!r}, need one each; rename them")
+    name, count = Counter(names).most_common(1)[0] if names else ("", 0)
+    if count > 1:
+        raise UserError(f"{source}: got {count} videos for {name}.srt, need one; rename the others")
     return {output / f"{name}.srt": to_srt(v.segments) for name, v in zip(names, videos, strict=True)}
 
 

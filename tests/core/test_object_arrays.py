@@ -78,13 +78,10 @@ VALUES = objects(
 )
 
 
-@pytest.mark.parametrize("old", [True, False], ids=["numpy 1", "numpy 2"])
-@pytest.mark.parametrize("protocol", [2, 3, 4])
+@pytest.mark.parametrize(("protocol", "old"), [(2, True), (3, True), (2, False), (3, False), (4, False)])
 def test_data_is_read_as_numpy_reads_it(tmp_path: Path, protocol: int, old: bool) -> None:
     pickled = pickle.dumps(VALUES, protocol=protocol)
-    if old:
-        if protocol == 4:
-            pytest.skip("the length of a name is before it; np.save of numpy 1 has protocol 3")
+    if old:  # of numpy 1
         pickled = pickled.replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
         assert b"numpy._core" not in pickled
     assert same(read_npy(with_header(tmp_path / "a.npy", pickled, len(VALUES))), VALUES)

@@ -80,5 +80,5 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"features\.weights: got nowhere\.pt"):
         load_backbone("resnet18", stream="rgb", weights="nowhere.pt")
     torch.save(torchvision.models.resnet34().state_dict(), tmp_path / "other.pt")
-    with pytest.raises(UserError, match=r"other\.pt: these are no weights of resnet18"):
+    with pytest.raises(UserError, match=r"other\.pt: got a file without the weights of resnet18"):
         load_backbone("resnet18", stream="rgb", weights=str(tmp_path / "other.pt"))

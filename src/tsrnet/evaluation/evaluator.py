@@ -140,7 +140,7 @@ class VideoEvaluator(Metric):
 
     def results(self) -> Results:
         """What was found, each video once."""
-        if not len(self.videos):  # a list, or one tensor once gathered
+        if not len(self.videos):  # type: ignore[arg-type]  # a list, or one tensor once gathered
             return Results(np.empty(0, np.int64), Segments.of([]), {}, np.empty((0, 3)))
 
         def gathered(name: str) -> npt.NDArray[Any]:

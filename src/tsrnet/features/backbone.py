@@ -11,6 +11,7 @@ import torchvision
 from torch import Tensor, nn
 
 from tsrnet.core.errors import UserError
+from tsrnet.core.weights import load_weights
 from tsrnet.video.snippets import FLOW_CHANNELS
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -133,16 +134,14 @@ def load_backbone(name: str, *, stream: str, weights: str) -> Backbone:
         raise UserError(
             f"features.weights: got {weights}, need imagenet, IMAGENET1K_V1 or a file with a state dict"
         )
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    state = {key.removeprefix("network."): value for key, value in state.items()}
-    state = {key: value for key, value in state.items() if not key.startswith(f"{backbone.classifier}.")}
     kernel = f"{backbone.first}.weight"
-    if stream == "flow" and kernel in state and state[kernel].shape[1] == 3:
-        state[kernel] = state[kernel].mean(dim=1, keepdim=True).expand(-1, FLOW_CHANNELS, -1, -1)
-    try:
-        backbone.network.load_state_dict(state)
-    except RuntimeError as error:
-        raise UserError(
-            f"{path}: these are no weights of {name} for {stream}; give another file or backbone"
-        ) from error
+
+    def change(state: dict[str, Tensor]) -> dict[str, Tensor]:
+        state = {key.removeprefix("network."): value for key, value in state.items()}
+        state = {key: v for key, v in state.items() if not key.startswith(f"{backbone.classifier}.")}
+        if stream == "flow" and kernel in state and state[kernel].shape[1] == 3:
+            state[kernel] = state[kernel].mean(dim=1, keepdim=True).expand(-1, FLOW_CHANNELS, -1, -1)
+        return state
+
+    load_weights(backbone.network, path, need=f"{name} for {stream}", change=change)
     return backbone.eval().requires_grad_(False)

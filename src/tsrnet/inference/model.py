@@ -8,13 +8,14 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
 from tsrnet.core.errors import UserError
+from tsrnet.core.weights import load_weights
 from tsrnet.datasets.batch import Sample, VideoBatch
 from tsrnet.evaluation.localize_videos import localize_batch
 from tsrnet.evaluation.predictions import PredictionBatch
@@ -129,18 +130,11 @@ class Detector:
             num_features=described.num_features[stream],
             classes=described.classes,
         )
-        path = self._folder / f"{stream}.pt"
-        tuned: Backbone | None = None
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            if config.finetune:
-                tuned = Backbone(name, stream=stream)
-                EndToEnd(tuned, module.model, config.finetune.settings).load_state_dict(state)
-            else:
-                module.model.load_state_dict(state)
-        except (OSError, RuntimeError, UnpicklingError, AttributeError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise UserError(f"{path}: holds no weights of this network ({reason}); train again") from error
+        tuned = Backbone(name, stream=stream) if config.finetune else None
+        network: nn.Module = module.model
+        if config.finetune and tuned:
+            network = EndToEnd(tuned, module.model, config.finetune.settings)
+        load_weights(network, self._folder / f"{stream}.pt", need=f"the run's {stream} network")
         module.eval().requires_grad_(False).to(self._device)
         if tuned:
             return module, tuned.eval().requires_grad_(False).to(self._device)

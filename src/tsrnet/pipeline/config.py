@@ -184,8 +184,13 @@ def _finetune(config: DictConfig) -> FinetuneConfig | None:
         return None
     if config.features.name == SIMULATED:
         raise UserError("backbone.finetune: got true with features=simulated, need videos; leave it out")
+    sampling = settings_of(SamplingSettings, node, where="backbone")
     return FinetuneConfig(
-        settings_of(FinetuneSettings, {**_plain(node), "sampling": settings_of(SamplingSettings, node, where="backbone")}, where="backbone"),
+        settings_of(
+            FinetuneSettings,
+            {**_plain(node), "sampling": settings_of(SamplingSettings, node, where="backbone")},
+            where="backbone",
+        ),
         {stream: _optimizer(node.optimizer, stream) for stream in streams_of(config)},
         _checked(Count, node.optimizer.batch_size, "backbone.optimizer.batch_size"),
     )

@@ -10,13 +10,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from pickle import UnpicklingError
 
-import torch
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from yaml import YAMLError
 
 from tsrnet.core.errors import UserError
+from tsrnet.core.weights import load_weights
 from tsrnet.evaluation.predictions import PredictionStore
 from tsrnet.models.registry import model_name
 from tsrnet.pipeline.config import RunConfig
@@ -149,16 +148,16 @@ def load_checkpoint(config: RunConfig, spec: StageSpec, path: Path) -> tuple[TSR
     """The module with the weights of a file, and the file's hash: weights.pt of a stage, or a checkpoint."""
     _check_origin(path, spec.data.stream, spec.data.classes)
     module = build_module(config, spec)
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        state = state.get("state_dict", state)
-        module.model.load_state_dict({key.removeprefix("model."): value for key, value in state.items()})
-    except (OSError, RuntimeError, UnpicklingError, AttributeError, KeyError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(
-            f"checkpoint: {path}: holds no weights of this network ({spec.data.num_features} features,"
-            f" {len(spec.data.classes)} classes, model={model_name(spec.training.model)}): {reason}"
-        ) from error
+    need = (
+        f"this network ({spec.data.num_features} features, {len(spec.data.classes)} classes,"
+        f" model={model_name(spec.training.model)})"
+    )
+    load_weights(
+        module.model,
+        path,
+        need=need,
+        change=lambda state: {name.removeprefix("model."): value for name, value in state.items()},
+    )
     return module.eval(), hashlib.sha256(path.read_bytes()).hexdigest()
 
 

@@ -96,10 +96,6 @@ class Stage:
             part.write_bytes(buffer.getbuffer())
         (self.folder / "last.ckpt").unlink(missing_ok=True)
 
-    def load(self) -> dict[str, Tensor]:
-        state: dict[str, Tensor] = torch.load(self.weights, map_location="cpu", weights_only=True)
-        return state
-
 
 @dataclass(frozen=True)
 class StoredStage:

@@ -14,6 +14,7 @@ from pytorch_lightning.loggers import Logger
 
 from tsrnet.core.errors import UserError
 from tsrnet.core.identity import identity_of
+from tsrnet.core.weights import load_weights
 from tsrnet.datasets.datamodule import VideoDataModule
 from tsrnet.evaluation.predictions import PredictionStore
 from tsrnet.features.store import FeatureStore
@@ -156,7 +157,7 @@ def run_stage(config: RunConfig, spec: StageSpec, wandb: WandbRun | None = None)
                 stage.finish({name: value.cpu() for name, value in module.model.state_dict().items()})
         else:
             module = build_module(config, spec)
-            module.model.load_state_dict(stage.load())
+            load_weights(module.model, stage.weights, need="this stage")
     return module.eval()
 
 

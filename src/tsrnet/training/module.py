@@ -254,7 +254,7 @@ class TSRNetModule(pl.LightningModule):
         data = getattr(self.trainer, "datamodule", None)
         if not isinstance(data, VideoDataModule):
             raise UserError(
-                "TSRNetModule: got no annotations to test with; give the trainer datamodule=VideoDataModule(...)"
+                "TSRNetModule: got no annotations to test with; give trainer.test a VideoDataModule"
             )
         return data
 

@@ -27,7 +27,7 @@ def dataset_files(videos: Iterable[VideoSegments]) -> dict[str, dict[str, Any]]:
             raise UserError(f"video {video.id!r}: got no file, which FiftyOne needs; give videos=")
         if video.file.stem in labels:
             raise UserError(f"{video.file}: another video is called {video.file.stem!r}, too; rename one")
-        paths[video.file.name] = str(video.file.resolve())
+        paths[video.file.name] = str(video.file.absolute())
         labels[video.file.stem] = [
             {
                 "label": one.label,

@@ -50,7 +50,7 @@ def tasks_of(
     """A task a video, with one prediction that holds its segments.
 
     The address of a video is `url` and where its file is inside `folder`, or `<id>.mp4` where that is not
-    known. A prediction's score is that of its best segment, brought into [0, 1]: Label Studio refuses others.
+    known. A prediction's score is that of its best segment, clipped to [0, 1] as Label Studio wants it.
     """
     tasks = []
     for number, video in enumerate(videos):
