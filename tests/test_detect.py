@@ -18,7 +18,7 @@ import torch
 
 from tsrnet import load
 from tsrnet.core.errors import UserError
-from tsrnet.inference.detections import VideoDetections
+from tsrnet.evaluation.video_detections import VideoDetections
 from tsrnet.reporting.timeline import Detection
 from tsrnet.video.video_file import named_videos
 from tsrnet.video.writer import write_video

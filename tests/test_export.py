@@ -122,7 +122,7 @@ def test_classes_without_a_detection_that_is_left_can_still_be_chosen(run: Path)
 def test_fiftyone_there_and_back(run: Path) -> None:
     videos = f"videos='{run / 'videos'}'"
     said = to(run, "fiftyone", videos)
-    assert said.splitlines()[-1] == f"{run / 'fiftyone'}: 1 videos, 3 detections, 1 left out"
+    assert said.splitlines()[-1] == f"{run / 'fiftyone'}: 1 video, 3 detections, 1 left out"
     (path,) = json.loads((run / "fiftyone" / "data.json").read_text()).values()
     assert Path(path).is_file()
     back = database(run, "fiftyone", run / "fiftyone" / "labels.json", videos)
@@ -166,9 +166,9 @@ def test_unknown_lengths_and_remarks_are_listed(run: Path) -> None:
     output = run / "annotations.json"
     options = (f"source='{reviewed}'", f"output='{output}'")
     assert call(import_annotations, "format=labelstudio", *options).splitlines() == [
-        "1 tasks without an annotation: left out",
+        "left out, tasks without an annotation: 1",
         "no duration for 2 of 2 videos: 'square', 'nothing'; videos=FOLDER reads it from their files",
-        f"{output}: 2 videos, 3 annotations of 2 classes",
+        f"{output}: 2 videos, 3 annotations",
     ]
 
 

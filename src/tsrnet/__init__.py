@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tsrnet.datasets.datamodule import THUMOS14DataModule as THUMOS14DataModule
     from tsrnet.datasets.datamodule import UCF101DataModule as UCF101DataModule
     from tsrnet.datasets.datamodule import VideoDataModule as VideoDataModule
-    from tsrnet.inference.detections import VideoDetections as VideoDetections
+    from tsrnet.evaluation.video_detections import VideoDetections as VideoDetections
     from tsrnet.inference.model import Detector as Detector
     from tsrnet.inference.model import load as load
     from tsrnet.reporting.timeline import Detection as Detection
@@ -26,7 +26,7 @@ _HOME = {
     "THUMOS14DataModule": "datasets.datamodule",
     "UCF101DataModule": "datasets.datamodule",
     "VideoDataModule": "datasets.datamodule",
-    "VideoDetections": "inference.detections",
+    "VideoDetections": "evaluation.video_detections",
     "Detector": "inference.model",
     "load": "inference.model",
     "Detection": "reporting.timeline",

@@ -47,7 +47,8 @@ def main() -> None:
 
 def listing() -> str:
     """A line a command: what the docstring of its module says first."""
-    lines = [f"  {verb:<15} {_first_line(verb)}" for verb in VERBS]
+    width = max(map(len, VERBS))
+    lines = [f"  {verb:<{width}} {_first_line(verb)}" for verb in VERBS]
     usage = "tsrnet VERB [key=value ...]   (the same as python -m tsrnet.VERB)"
     return "\n".join([usage, "", *lines, "", "tsrnet VERB --help says what a command takes."])
 

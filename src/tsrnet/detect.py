@@ -22,7 +22,7 @@ def detect(config: DictConfig) -> None:
     from tsrnet.core.errors import FailedError, UserError
     from tsrnet.core.files import atomic_path
     from tsrnet.core.progress import track
-    from tsrnet.inference.detections import submission_of
+    from tsrnet.evaluation.video_detections import submission_of
     from tsrnet.inference.model import load
     from tsrnet.reporting.tables import print_detections, print_failures
     from tsrnet.video.video_file import named_videos

@@ -25,6 +25,7 @@ def export(config: DictConfig) -> None:
     from tsrnet.core.errors import UserError
     from tsrnet.core.files import atomic_path
     from tsrnet.datasets.annotation_files import read_json
+    from tsrnet.datasets.records import counted
     from tsrnet.reporting.interchange.activitynet import read_submission
     from tsrnet.reporting.interchange.video_segments import best_segments, classes_of
 
@@ -54,7 +55,10 @@ def export(config: DictConfig) -> None:
         with atomic_path(path) as part:
             part.write_text(text, encoding="utf-8")
     before, after = (sum(len(video.segments) for video in group) for group in (found, videos))
-    print(f"{config.output}: {len(videos)} videos, {after} detections, {before - after} left out")
+    print(
+        f"{config.output}: {counted(len(videos), 'video')}, {counted(after, 'detection')},"
+        f" {before - after} left out"
+    )
 
 
 def with_files(videos: Iterable[VideoSegments], folder: Path, *, lengths: bool) -> list[VideoSegments]:
@@ -113,7 +117,7 @@ def _source(config: DictConfig) -> Path:
 def _files(
     config: DictConfig, videos: list[VideoSegments], classes: list[str], content: Any, source: Path
 ) -> dict[Path, str]:
-    """Path -> text of all that is written; `classes` are those of the source, before segments were left out."""
+    """Path -> text of all that is written; `classes` are all of the source, also those of no video here."""
     import json
     from collections import Counter
     from pathlib import Path

@@ -17,15 +17,15 @@ def extract(config: DictConfig) -> None:
     from tsrnet.core.errors import FailedError, UserError
     from tsrnet.datasets.availability import video_files
     from tsrnet.pipeline.config import dataset_of, features_of
-    from tsrnet.pipeline.features import extract_features
+    from tsrnet.pipeline.features import ExtractionConfig, extract_features
     from tsrnet.reporting.tables import print_failures
-    from tsrnet.synthetic.simulated import SimulationSettings
     from tsrnet.video.video_file import videos_of_folder
 
     extraction = features_of(config)
-    if isinstance(extraction, SimulationSettings):
+    if not isinstance(extraction, ExtractionConfig):
         raise UserError(
-            "features=simulated: needs no videos; features.store=true of tsrnet.train writes them"
+            f"features.name: got {config.features.name}, whose features are not made of videos; give"
+            " features=resnet101 or another of conf/features"
         )
     index, count = config.shard.index, config.shard.count
     if not 0 <= index < count:

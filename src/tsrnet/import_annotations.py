@@ -20,19 +20,18 @@ def import_annotations(config: DictConfig) -> None:
     from tsrnet.core.errors import UserError
     from tsrnet.core.files import atomic_path
     from tsrnet.datasets.annotation_files import read_json, read_text
-    from tsrnet.datasets.records import listed
+    from tsrnet.datasets.records import counted, listed
     from tsrnet.export import with_files
     from tsrnet.reporting.interchange.activitynet import ground_truth
     from tsrnet.reporting.interchange.fiftyone import read_labels
     from tsrnet.reporting.interchange.labelstudio import read_tasks
     from tsrnet.reporting.interchange.table import read_csv
-    from tsrnet.reporting.interchange.video_segments import classes_of
 
     if config.format not in FORMATS:
         raise UserError(f"format: got {config.format}, need one of {', '.join(FORMATS)}")
-    for key in ("source", "output"):
+    for key, needed in (("source", "a file"), ("output", "a file"), ("subset", "a name")):
         if config[key] is None:
-            raise UserError(f"{key}: got nothing, need a file")
+            raise UserError(f"{key}: got nothing, need {needed}")
     source = str(config.source)
     if not Path(source).is_file():
         raise UserError(f"source: got {source}, there is no such file")
@@ -46,15 +45,16 @@ def import_annotations(config: DictConfig) -> None:
     if config.videos is not None:
         videos = with_files(videos, Path(str(config.videos)), lengths=True)
     with atomic_path(Path(str(config.output))) as part:
-        part.write_text(json.dumps(ground_truth(videos, config.subset), indent=1), encoding="utf-8")
+        part.write_text(json.dumps(ground_truth(videos, str(config.subset)), indent=1), encoding="utf-8")
     for remark in reviewed.remarks:
         print(remark)
     if unknown := [video.id for video in videos if video.duration_s is None]:
         print(
-            f"{len(unknown)} videos without a duration: {listed(unknown)}; videos=FOLDER reads it from files"
+            f"no duration for {len(unknown)} of {len(videos)} videos: {listed(unknown)};"
+            " videos=FOLDER reads it from their files"
         )
     count = sum(len(video.segments) for video in videos)
-    print(f"{config.output}: {len(videos)} videos, {count} annotations of {len(classes_of(videos))} classes")
+    print(f"{config.output}: {counted(len(videos), 'video')}, {counted(count, 'annotation')}")
 
 
 if __name__ == "__main__":

@@ -22,10 +22,11 @@ def train(config: DictConfig) -> float | None:
 
     # torch and all that takes seconds to import: not before --help and --cfg job have answered
     from tsrnet.core.errors import UserError
-    from tsrnet.pipeline.config import RunConfig
+    from tsrnet.pipeline.config import RunConfig, settle_transfer
     from tsrnet.pipeline.run import run
     from tsrnet.reporting.tables import print_metrics
 
+    settle_transfer(config)
     settings = RunConfig.from_config(config)
     hydra = HydraConfig.get()
     if "Optuna" in hydra.sweeper._target_ and not settings.holdout:

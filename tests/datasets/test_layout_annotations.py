@@ -27,14 +27,14 @@ def objects(*values: Any) -> np.ndarray:
 @pytest.fixture
 def wtalc(tmp_path: Path) -> Path:
     files = {
-        "videoname": np.array([b"video_1", b"video_2", b"video_3"]),
-        "subset": np.array([b"validation", b"validation", b"test"]),
-        "duration": np.array([[10.5], [20.0], [30.0]]),
-        "extracted_fps": np.array([10, 10, 10]),
+        "videoname": np.array([b"video_1", b"video_2", b"video_3", b"video_4"]),
+        "subset": np.array([b"validation", b"validation", b"test", b"test"]),
+        "duration": np.array([[10.5], [20.0], [30.0], [40.0]]),
+        "extracted_fps": np.array([10, 10, 10, 10]),
         "classlist": np.array([b"Billiards", b"Diving"]),
-        "labels_all": objects(["Billiards"], ["Diving", "Billiards"], []),
-        "labels": objects(["Billiards", "Diving"], ["Diving"], ["Diving"]),
-        "segments": objects([[0.5, 2.0], [3.0, 4.5]], [[1.0, 2.0]], [[5.0, 6.0]]),
+        "labels_all": objects(["Billiards"], ["Diving", "Billiards"], [], ["Diving"]),
+        "labels": objects(["Billiards", "Diving"], ["Diving"], ["Diving"], ["Diving"]),
+        "segments": objects([[0.5, 2.0], [3.0, 4.5]], [[1.0, 2.0]], [[5.0, 6.0]], [[7.0, 8.0]]),
     }
     for name, array in files.items():
         np.save(tmp_path / f"{name}.npy", array, allow_pickle=True)
@@ -49,33 +49,37 @@ def test_wtalc_trains_on_validation_with_the_labels_of_videos(wtalc: Path) -> No
         ("video_2", 20.0, ("Billiards", "Diving")),
     ]
     assert dataset.train[0].segments == (Segment(0.5, 2.0, "Billiards"), Segment(3.0, 4.5, "Diving"))
-    assert [(r.id, r.labels) for r in dataset.test] == [("video_3", ())]
+    assert [(r.id, r.labels) for r in dataset.test] == [("video_3", ()), ("video_4", ("Diving",))]
     remarks = "\n".join(dataset.remarks)
     assert "video 'video_1': labels_all lacks 'Diving' of its segments." in remarks
     assert "video 'video_2': no segment of its label 'Billiards'." in remarks
     assert "video 'video_3': has no label and is tested all the same." in remarks
-    assert "'validation' trains (2 videos), 'test' tests (1 video)" in dataset.understood
+    assert "'validation' trains (2 videos), 'test' tests (2 videos)" in dataset.understood
 
 
 def test_files_of_activitynet_begin_with_v_and_its_ids_do_not(wtalc: Path) -> None:
-    np.save(wtalc / "videoname.npy", np.array(["v_-a", "v_v_b", "v_c"]))
-    np.save(wtalc / "subset.npy", np.array(["training", "validation", "validation"]))
+    np.save(wtalc / "videoname.npy", np.array(["v_-a", "v_v_b", "v_c", "v_d"]))
+    np.save(wtalc / "subset.npy", np.array(["training", "validation", "validation", "validation"]))
     dataset = read_wtalc(wtalc, wtalc / "videos", name="activitynet")
     assert [r.id for r in dataset.train] == ["-a"]
-    assert [r.id for r in dataset.test] == ["v_b", "c"]
+    assert [r.id for r in dataset.test] == ["v_b", "c", "d"]
 
 
 @pytest.mark.parametrize(
     ("name", "array", "said"),
     [
-        ("duration", np.ones(2), "got 3, 3, 2, 3, 3, 3 videos in videoname, subset, duration"),
-        ("labels", objects(["Diving"], ["Diving"], ["Diving"]), "'video_1': got 1 labels for 2 segments"),
-        ("labels", objects([1, 2], [3], [4]), r"labels\.npy: is not in W-TALC's layout \(got 1 for a name\)"),
-        ("segments", objects([1.0, 2.0], [], []), r"segments\.npy: is not in W-TALC's layout"),
-        ("segments", objects([[2.0, 1.0], [1, 2]], [[1, 2]], [[1, 2]]), "got segment 2 to 1 s"),
-        ("labels_all", objects(["Dive"], [], []), "got label 'Dive', need one of the 2 classes"),
-        ("videoname", np.array(["a", "a", "b"]), "'a': is listed twice"),
-        ("subset", np.array(["a", "b", "c"]), "got no video with labels to train on"),
+        ("duration", np.ones(2), "got 4, 4, 2, 4, 4, 4 videos in videoname, subset, duration"),
+        ("labels", objects(*[["Diving"]] * 4), "'video_1': got 1 labels for 2 segments"),
+        (
+            "labels",
+            objects([1, 2], [3], [4], [5]),
+            r"labels\.npy: is not in W-TALC's layout \(got 1 for a name\)",
+        ),
+        ("segments", objects([1.0, 2.0], [], [], []), r"segments\.npy: is not in W-TALC's layout"),
+        ("segments", objects([[2.0, 1.0], [1, 2]], *[[[1, 2]]] * 3), "got segment 2 to 1 s"),
+        ("labels_all", objects(["Dive"], [], [], []), "got label 'Dive', need one of the 2 classes"),
+        ("videoname", np.array(["a", "a", "b", "c"]), "'a': is listed twice"),
+        ("subset", np.array(["a", "b", "c", "d"]), "got no video with labels to train on"),
     ],
 )
 def test_a_wrong_file_of_wtalc_is_one_line(wtalc: Path, name: str, array: np.ndarray, said: str) -> None:

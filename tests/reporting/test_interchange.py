@@ -167,10 +167,10 @@ def test_what_counts_of_a_label_studio_export() -> None:
     labels = {video.id: [one.label for one in video.segments] for video in back.videos}
     assert labels == {"newest": ["New", "Too"], "marked": ["Old"], "empty": []}
     assert sorted(back.remarks) == [
-        "1 entries that are not on the timeline: left out",
-        "1 regions without a label: left out",
-        "2 tasks with several annotations: the ground truth or the newest was taken",
-        "2 tasks without an annotation: left out",
+        "left out, entries that are not on the timeline: 1",
+        "left out, regions without a label: 1",
+        "left out, tasks without an annotation: 2",
+        "tasks with several annotations, of which the ground truth or the newest counts: 2",
     ]
 
 

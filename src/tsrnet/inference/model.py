@@ -19,10 +19,10 @@ from tsrnet.core.weights import load_weights
 from tsrnet.datasets.batch import Sample, VideoBatch
 from tsrnet.evaluation.localize_videos import localize_batch
 from tsrnet.evaluation.predictions import PredictionBatch
+from tsrnet.evaluation.video_detections import VideoDetections
 from tsrnet.features.backbone import Backbone, load_backbone
 from tsrnet.features.extractor import Extraction, extract
 from tsrnet.features.store import FeatureStore
-from tsrnet.inference.detections import VideoDetections
 from tsrnet.pipeline.config import RunConfig
 from tsrnet.pipeline.features import made_here
 from tsrnet.pipeline.model_folder import ModelDescription, read_model
@@ -38,9 +38,12 @@ class Detector:
     def __init__(self, folder: Path, description: ModelDescription, config: RunConfig) -> None:
         self._folder, self._description, self._config = folder, description, config
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        parts = {stream: self._load(stream) for stream in config.streams}
-        self._modules = {stream: module for stream, (module, _) in parts.items()}
-        self._backbones = {stream: backbone for stream, (_, backbone) in parts.items()}
+        self._modules: dict[str, TSRNetModule] = {}
+        self._backbones: dict[str, Backbone] = {}
+        for stream in config.streams:
+            self._load(stream)
+        if not config.finetune:
+            self._load_backbones()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -75,7 +78,7 @@ class Detector:
             start = time.monotonic()
             made = self._config.extraction
             extraction = Extraction(made.snippets, made.reading, made.settings.workers)
-            failed = extract(list(files.values()), store, self._usable_backbones(), extraction, what="videos")
+            failed = extract(list(files.values()), store, self._backbones, extraction, what="videos")
             failures = {video: failed[file.id] for video, file in files.items() if file.id in failed}
             print(f"features: {time.monotonic() - start:.1f} s", flush=True)
             start = time.monotonic()
@@ -112,37 +115,36 @@ class Detector:
         tuned = str(self._folder) if self._config.finetune else ""
         return hashlib.sha256((text + tuned).encode()).hexdigest()[:16]
 
-    def _usable_backbones(self) -> dict[str, Backbone]:
-        found = {stream: backbone for stream, backbone in self._backbones.items() if backbone}
-        if len(found) < len(self.streams):
-            raise UserError(
-                f"{self._folder}: was trained on features that others extracted;"
-                " videos cannot be turned into the same"
-            )
-        return found
-
-    def _load(self, stream: str) -> tuple[TSRNetModule, Backbone | None]:
+    def _load(self, stream: str) -> None:
+        """The network of a stream, with its backbone where that has learned, too."""
         config, described = self._config, self._description
-        name = config.extraction.settings.backbone
         module = TSRNetModule(
             model=config.model,
             localization=config.localization,
             num_features=described.num_features[stream],
             classes=described.classes,
         )
-        tuned = Backbone(name, stream=stream) if config.finetune else None
         network: nn.Module = module.model
-        if config.finetune and tuned:
-            network = EndToEnd(tuned, module.model, config.finetune.settings)
+        if config.finetune:
+            backbone = Backbone(config.extraction.settings.backbone, stream=stream)
+            self._backbones[stream] = backbone.to(self._device)
+            network = EndToEnd(backbone, module.model, config.finetune.settings)
         load_weights(network, self._folder / f"{stream}.pt", need=f"the run's {stream} network")
-        module.eval().requires_grad_(False).to(self._device)
-        if tuned:
-            return module, tuned.eval().requires_grad_(False).to(self._device)
-        if not made_here(described.features):
-            return module, None
-        own = self._folder / f"backbone_{stream}.pt"
-        weights = str(own) if own.is_file() else str(described.features["weights"])
-        return module, load_backbone(name, stream=stream, weights=weights).to(self._device)
+        self._modules[stream] = module.to(self._device)
+        network.eval().requires_grad_(False)
+
+    def _load_backbones(self) -> None:
+        features = self._description.features
+        if not made_here(features):
+            raise UserError(
+                f"{self._folder}: was trained on features that others extracted;"
+                " videos cannot be turned into the same"
+            )
+        name = self._config.extraction.settings.backbone
+        for stream in self._config.extraction.extracted:
+            own = self._folder / f"backbone_{stream}.pt"
+            weights = str(own) if own.is_file() else str(features["weights"])
+            self._backbones[stream] = load_backbone(name, stream=stream, weights=weights).to(self._device)
 
 
 def load(run: str | Path, **localization: Any) -> Detector:

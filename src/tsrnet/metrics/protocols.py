@@ -70,6 +70,7 @@ PROTOCOLS = {
     protocol.name: protocol
     for protocol in (
         Protocol("demo", _TENTHS, "test"),
+        Protocol("tenths", _TENTHS, "test"),
         Protocol("activitynet", _FROM_A_HALF, "validation"),
         Protocol("activitynet-4728", _FROM_A_HALF, "validation", num_videos=4728),
         *(Protocol(f"thumos14-{number}", _TENTHS, "test", number) for number in ("210", "211", "212", "213")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -15,8 +15,15 @@ from tsrnet.localization.settings import LocalizationSettings
 from tsrnet.losses.objective import LossSettings, TransferSettings
 from tsrnet.metrics.protocols import PROTOCOLS
 from tsrnet.models.registry import ModelSettings, model_name, model_settings, tsrnet_part
-from tsrnet.pipeline.features import ExtractionConfig, FeatureSettings
-from tsrnet.pipeline.sources import READERS, DrawnSettings, FilesSettings
+from tsrnet.pipeline.features import ExtractionConfig, FeatureSettings, ImportedFeatures
+from tsrnet.pipeline.sources import (
+    LABELS,
+    READERS,
+    DatasetSettings,
+    DrawnSettings,
+    FilesSettings,
+    LabelsSettings,
+)
 from tsrnet.reporting.wandb import WandbSettings
 from tsrnet.synthetic.simulated import SimulationSettings
 from tsrnet.training.end_to_end import FinetuneSettings
@@ -27,6 +34,10 @@ from tsrnet.video.video_file import ReadingSettings
 
 SIMULATED = "simulated"
 """`features.name` of a rehearsal."""
+
+
+FeatureConfig: TypeAlias = ExtractionConfig | ImportedFeatures | SimulationSettings
+_STREAMS = (("rgb",), ("flow",), ("rgb", "flow"), ("joint",), ("features",))
 
 
 @dataclass(frozen=True)
@@ -44,9 +55,9 @@ class RunConfig:
 
     seed: int
     streams: tuple[str, ...]
-    dataset: DrawnSettings | FilesSettings
+    dataset: DatasetSettings
     protocol: str
-    features: ExtractionConfig | SimulationSettings
+    features: FeatureConfig
     model: ModelSettings
     losses: LossSettings
     transfer: TransferSettings
@@ -59,6 +70,7 @@ class RunConfig:
     holdout: float  # share of the training videos that is tested on instead of the test set
     localization: LocalizationSettings
     num_timelines: int
+    num_pages: int
     features_root: Path
     stages_root: Path
     wandb: WandbSettings | None = None
@@ -95,6 +107,7 @@ class RunConfig:
             holdout=_checked(ShareBelowOne, config.holdout, "holdout"),
             localization=settings_of(LocalizationSettings, config.localization, where="localization"),
             num_timelines=_checked(Natural, config.report.timelines, "report.timelines"),
+            num_pages=_checked(Natural, config.report.pages, "report.pages"),
             features_root=Path(config.paths.features),
             stages_root=Path(config.paths.stages),
             wandb=_wandb(config.logger),
@@ -106,27 +119,43 @@ class RunConfig:
 
     @property
     def extraction(self) -> ExtractionConfig:
-        """How features are made of videos; not for a rehearsal."""
+        """How features are made of videos; neither for a rehearsal nor for imported features."""
         assert isinstance(self.features, ExtractionConfig)
         return self.features
 
     def with_streams(self, streams: tuple[str, ...]) -> RunConfig:
         """The same for these streams, as of two runs of one stream each."""
         features = self.features
-        if isinstance(features, ExtractionConfig):
+        if not isinstance(features, SimulationSettings):
             features = replace(features, streams=streams)
         return replace(self, streams=streams, features=features)
 
 
 def streams_of(config: DictConfig) -> tuple[str, ...]:
-    """The streams of a run."""
+    """The streams of a run: one network each."""
     streams = tuple(config.stream.names)
-    if not streams or not set(streams) <= {"rgb", "flow"}:
-        raise UserError(f"stream.names: got {list(streams)}, need one or both of rgb and flow")
+    if streams not in _STREAMS:
+        raise UserError(
+            f"stream.names: got {list(streams)}, need [rgb], [flow], [rgb, flow], [joint] or [features]"
+        )
     return streams
 
 
-def dataset_of(config: DictConfig, *, trimmed: bool | None = None) -> DrawnSettings | FilesSettings:
+def settle_transfer(config: DictConfig) -> None:
+    """Turn knowledge transfer off, with a line, where there are no trimmed clips to learn from."""
+    if config.dataset.name == LABELS and config.trimmed.videos is None and _transfers(config):
+        print(
+            "transfer: none, there are no trimmed clips (trimmed.videos=FOLDER with a folder for each class)"
+        )
+        config.transfer.update({"fc1": 0.0, "fc2": 0.0})
+        config.pretrain.overlap = False
+
+
+def _transfers(config: DictConfig) -> bool:
+    return bool(config.transfer.fc1 or config.transfer.fc2 or config.pretrain.overlap)
+
+
+def dataset_of(config: DictConfig, *, trimmed: bool | None = None) -> DatasetSettings:
     """Where the dataset is, and its trimmed companion.
 
     Args:
@@ -134,21 +163,33 @@ def dataset_of(config: DictConfig, *, trimmed: bool | None = None) -> DrawnSetti
         trimmed: whether the companion is needed; None: where something is transferred, or in a rehearsal,
             where what is drawn of one depends on the other.
     """
-    if config.dataset.name not in READERS:
-        values = {**_plain(config.dataset), **_plain(config.trimmed)}
-        return settings_of(DrawnSettings, values, where="dataset")
+    dataset, name = _plain(config.dataset), config.dataset.name
+    if name != LABELS and name not in READERS:
+        return settings_of(DrawnSettings, {**dataset, **_plain(config.trimmed)}, where="dataset")
+    if name == LABELS:
+        clips = config.trimmed.videos is not None and (trimmed or _transfers(config))
+        values = {**dataset, "trimmed": _plain(config.trimmed) if clips else None}
+        return settings_of(LabelsSettings, values, where="dataset")
     if trimmed is None:
-        transferred = config.transfer.fc1 or config.transfer.fc2 or config.pretrain.overlap
-        trimmed = bool(transferred or config.features.name == SIMULATED or not config.dataset.get("overlap"))
-    values = {**_plain(config.dataset), "trimmed": _plain(config.trimmed) if trimmed else None}
+        trimmed = _transfers(config) or config.features.name == SIMULATED or not config.dataset.get("overlap")
+    values = {**dataset, "trimmed": _plain(config.trimmed) if trimmed else None}
     return settings_of(FilesSettings, values, where="dataset")
 
 
-def features_of(config: DictConfig) -> ExtractionConfig | SimulationSettings:
-    """How features are made, or drawn."""
+def features_of(config: DictConfig) -> FeatureConfig:
+    """How features are made, found or drawn."""
     node = config.features
+    if OmegaConf.is_missing(node, "name"):
+        raise UserError("features.name: got nothing, need the name that the features were imported under")
     if node.name == SIMULATED:
         return settings_of(SimulationSettings, node, where="features")
+    if node.backbone is None:
+        trimmed = config.trimmed.get("features") or node.name
+        return ImportedFeatures(node.name, streams_of(config), Path(config.paths.features), trimmed)
+    if streams_of(config) == ("features",):
+        raise UserError(
+            "stream=features: needs features=imported; give stream=rgb, flow, two_stream or joint"
+        )
     finetune = bool(OmegaConf.select(config, "backbone.finetune"))
     stored = streams_of(config) if finetune else ("flow",) if node.flow.store else ()
     return ExtractionConfig(
@@ -182,15 +223,14 @@ def _finetune(config: DictConfig) -> FinetuneConfig | None:
     node = config.backbone
     if not node.finetune:
         return None
-    if config.features.name == SIMULATED:
-        raise UserError("backbone.finetune: got true with features=simulated, need videos; leave it out")
+    if config.features.name == SIMULATED or config.features.backbone is None or "joint" in streams_of(config):
+        raise UserError(
+            "backbone.finetune: got true, need features that are extracted from videos, and stream=rgb, flow"
+            " or two_stream; leave it out"
+        )
     sampling = settings_of(SamplingSettings, node, where="backbone")
     return FinetuneConfig(
-        settings_of(
-            FinetuneSettings,
-            {**_plain(node), "sampling": settings_of(SamplingSettings, node, where="backbone")},
-            where="backbone",
-        ),
+        settings_of(FinetuneSettings, {**_plain(node), "sampling": sampling}, where="backbone"),
         {stream: _optimizer(node.optimizer, stream) for stream in streams_of(config)},
         _checked(Count, node.optimizer.batch_size, "backbone.optimizer.batch_size"),
     )

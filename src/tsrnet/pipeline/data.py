@@ -13,10 +13,13 @@ from tsrnet.datasets.datamodule import VideoDataModule
 from tsrnet.datasets.records import VideoDataset, VideoRecord
 from tsrnet.datasets.snippet_sampler import SamplingSettings, SnippetSampler
 from tsrnet.features.store import FeatureSource, FeatureStore
-from tsrnet.pipeline.features import ExtractionConfig, prepare_features
-from tsrnet.pipeline.sources import DrawnSettings, FilesSettings, what_to_get
+from tsrnet.pipeline.features import ExtractionConfig, ImportedFeatures, find_imported, prepare_features
+from tsrnet.pipeline.sources import DatasetSettings, DrawnSettings, what_to_get
 from tsrnet.synthetic.simulated import SimulatedStore, SimulationSettings, store_features
 from tsrnet.video.snippet_images import SnippetImages
+
+_REMARKS = 5
+"""More of them are in the manifest only."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +85,8 @@ def _sampler(source: FeatureSource, stream: str, settings: SamplingSettings | No
 
 
 def prepare_data(
-    dataset: DrawnSettings | FilesSettings,
-    features: ExtractionConfig | SimulationSettings,
+    dataset: DatasetSettings,
+    features: ExtractionConfig | ImportedFeatures | SimulationSettings,
     *,
     features_root: Path,
     streams: Sequence[str],
@@ -103,10 +106,17 @@ def prepare_data(
     return data
 
 
-def _extract(dataset: DrawnSettings | FilesSettings, features: ExtractionConfig, protocol: str) -> RunData:
+def _extract(
+    dataset: DatasetSettings, features: ExtractionConfig | ImportedFeatures, protocol: str
+) -> RunData:
     found = dataset.read()
     datasets = (found.untrimmed, found.trimmed) if found.trimmed else (found.untrimmed,)
-    prepared = prepare_features(datasets, features)
+    for one in datasets:
+        _print_understood(one)
+    if isinstance(features, ImportedFeatures):
+        prepared = find_imported(datasets, features)
+    else:
+        prepared = prepare_features(datasets, features)
     _demand([availability for _, availability in prepared], drawn=isinstance(dataset, DrawnSettings))
     (store, untrimmed), *others = prepared
     clips, trimmed = others[0] if others else (None, None)
@@ -114,14 +124,14 @@ def _extract(dataset: DrawnSettings | FilesSettings, features: ExtractionConfig,
 
 
 def _simulate(
-    dataset: DrawnSettings | FilesSettings,
+    dataset: DatasetSettings,
     settings: SimulationSettings,
     root: Path,
     streams: Sequence[str],
     protocol: str,
 ) -> RunData:
     found = dataset.read(rehearsal_seed=settings.seed)
-    assert found.trimmed
+    _print_understood(found.untrimmed)
 
     def source(videos: VideoDataset, canonical: Mapping[str, str], *, trimmed: bool) -> FeatureSource:
         drawn = SimulatedStore((*videos.train, *videos.test), settings, trimmed=trimmed, canonical=canonical)
@@ -131,10 +141,20 @@ def _simulate(
         Availability(found.untrimmed),
         source(found.untrimmed, found.class_map, trimmed=False),
         protocol,
-        Availability(found.trimmed),
-        source(found.trimmed, {}, trimmed=True),
+        Availability(found.trimmed) if found.trimmed else None,
+        source(found.trimmed, {}, trimmed=True) if found.trimmed else None,
         found.class_map,
     )
+
+
+def _print_understood(dataset: VideoDataset) -> None:
+    if dataset.understood:
+        print(f"{dataset.name}: {dataset.understood}")
+    for remark in dataset.remarks[:_REMARKS]:
+        print(f"{dataset.name}: {remark}")
+    if len(dataset.remarks) > _REMARKS:
+        more = len(dataset.remarks) - _REMARKS
+        print(f"{dataset.name}: {more} more remarks in {MANIFEST} beside the features")
 
 
 def _demand(availabilities: Sequence[Availability], *, drawn: bool) -> None:

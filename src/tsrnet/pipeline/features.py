@@ -12,12 +12,13 @@ import torch
 from pydantic import model_validator
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
+from tsrnet.core.errors import UserError
 from tsrnet.core.settings import KNOWN_KEYS, Natural
 from tsrnet.datasets.availability import MANIFEST, Availability, find_features, video_files
 from tsrnet.datasets.records import VideoDataset
 from tsrnet.features.backbone import Backbone, imagenet_weights, load_backbone
 from tsrnet.features.extractor import Extraction, extract, is_missing
-from tsrnet.features.store import FeatureStore
+from tsrnet.features.store import JOINT, STREAMS, FeatureStore
 from tsrnet.pipeline.stages import Stage, held
 from tsrnet.synthetic.stand_in import StandInSettings, train_stand_in
 from tsrnet.video.snippet_images import SnippetImages
@@ -59,6 +60,42 @@ class ExtractionConfig:
     features_root: Path
     stages_root: Path
 
+    @property
+    def extracted(self) -> tuple[str, ...]:
+        """The streams that have features of their own: "joint" is both side by side."""
+        return STREAMS if self.streams == (JOINT,) else self.streams
+
+
+@dataclass(frozen=True)
+class ImportedFeatures:
+    """Features that are there already: `<root>/<dataset>/<name>`; `trimmed`: the name of the clips' ones."""
+
+    name: str
+    streams: tuple[str, ...]
+    root: Path
+    trimmed: str
+
+
+def find_imported(
+    datasets: Sequence[VideoDataset], config: ImportedFeatures
+) -> list[tuple[FeatureStore, Availability]]:
+    """The store of an untrimmed dataset, and of its trimmed clips, with the videos that they lack.
+
+    Raises UserError for a folder that is not there.
+    """
+    found: list[tuple[FeatureStore, Availability]] = []
+    for dataset, name in zip(datasets, (config.name, config.trimmed), strict=False):
+        store = FeatureStore(config.root / dataset.name / name)
+        if not store.folder.is_dir():
+            raise UserError(
+                f"{store.folder}: there are no features; import them with python -m tsrnet.import_features"
+                f" dataset={dataset.name} features.name={name} or give another features.name"
+                + " (trimmed.features for the clips; transfer=none needs none)"
+                * bool(found)
+            )
+        found.append((store, find_features(dataset, store, config.streams)))
+    return found
+
 
 def prepare_features(
     datasets: Sequence[VideoDataset], config: ExtractionConfig
@@ -85,10 +122,12 @@ def extract_features(
     stand_ins = {stream: _stand_in_stage(stream, config) for stream in ("rgb", "flow")}
     store = FeatureStore(config.features_root / name / settings.name)
     images = {
-        stream: SnippetImages(store.folder, stream) for stream in config.streams if stream in settings.stored
+        stream: SnippetImages(store.folder, stream)
+        for stream in config.extracted
+        if stream in settings.stored
     }
     extraction = Extraction(config.snippets, config.reading, settings.workers, images)
-    missing = [video for video in videos if is_missing(video, store, config.streams, extraction)]
+    missing = [video for video in videos if is_missing(video, store, config.extracted, extraction)]
     found = [video for video in missing if video.path.is_file()]
     failures = {
         video.id: f"{video.path}: there is neither the video nor its features"
@@ -100,7 +139,7 @@ def extract_features(
     if not found:
         return store, failures
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    backbones = {stream: backbone_of(config, stream).to(device) for stream in config.streams}
+    backbones = {stream: backbone_of(config, stream).to(device) for stream in config.extracted}
     print(f"{name}: {settings.backbone} with weights {_weights(config, stand_ins)}")
     return store, failures | extract(found, store, backbones, extraction, what=name)
 

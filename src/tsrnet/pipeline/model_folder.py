@@ -16,7 +16,7 @@ from tsrnet.core.errors import UserError
 from tsrnet.core.files import atomic_path, make_folder, part_of
 from tsrnet.core.settings import settings_of
 from tsrnet.pipeline.config import RunConfig
-from tsrnet.pipeline.features import own_weights
+from tsrnet.pipeline.features import ExtractionConfig, own_weights
 from tsrnet.pipeline.train_stages import StageSpec
 from tsrnet.training.module import TSRNetModule
 
@@ -42,19 +42,20 @@ def save_model(
     stages: Mapping[str, StageSpec],
     modules: Mapping[str, TSRNetModule],
 ) -> None:
-    """Write `model` of a run folder; nothing for a rehearsal, which no video can follow.
+    """Write `model` of a run folder; nothing where features are not made of videos.
 
     `features`: what features.json says. The weights are links to those of the stages where the disk
     allows it.
     """
-    if config.simulated:
+    if not isinstance(config.features, ExtractionConfig):
         return
     target = make_folder(folder / _FOLDER)
     for path in target.glob("*.pt"):  # of other settings
         path.unlink()
     for stream, stage in stages.items():
         _link(stage.stage(config.stages_root).weights, target / f"{stream}.pt")
-        if not config.finetune and (weights := own_weights(config.extraction, stream)):
+    for stream in () if config.finetune else config.extraction.extracted:
+        if weights := own_weights(config.extraction, stream):
             _link(weights, target / f"backbone_{stream}.pt")
     described = {
         "format": _FORMAT,

@@ -20,7 +20,7 @@ from tsrnet.evaluation.predictions import PredictionStore
 from tsrnet.models.registry import model_name
 from tsrnet.pipeline.config import RunConfig
 from tsrnet.pipeline.data import RunData, prepare_data
-from tsrnet.pipeline.sources import DrawnSettings, FilesSettings
+from tsrnet.pipeline.sources import DatasetSettings, DrawnSettings
 from tsrnet.pipeline.train_stages import StageSpec, build_module, predict_stage, run_stage, stages_of
 from tsrnet.training.module import TSRNetModule
 
@@ -138,10 +138,10 @@ def _tested(texts: tuple[str, ...], checkpoint: str | None) -> Tested:
     return tested
 
 
-def _untrimmed(config: RunConfig) -> DrawnSettings | FilesSettings:
+def _untrimmed(config: RunConfig) -> DatasetSettings:
     """The dataset without its companion, which a run without transfer lacks."""
     dataset = config.dataset
-    return replace(dataset, trimmed=None) if isinstance(dataset, FilesSettings) else dataset
+    return dataset if isinstance(dataset, DrawnSettings) else replace(dataset, trimmed=None)
 
 
 def load_checkpoint(config: RunConfig, spec: StageSpec, path: Path) -> tuple[TSRNetModule, str]:

@@ -18,6 +18,7 @@ from tsrnet.evaluation.evaluator import VideoEvaluator, flat_metrics
 from tsrnet.evaluation.localize_videos import VideoResult, localize_videos
 from tsrnet.evaluation.predictions import PredictionStore
 from tsrnet.evaluation.timelines import timeline_of
+from tsrnet.evaluation.video_detections import VideoDetections
 from tsrnet.metrics.protocols import PROTOCOLS
 from tsrnet.pipeline.config import RunConfig
 from tsrnet.pipeline.data import RunData
@@ -79,7 +80,7 @@ def write_results(
         sync_on_compute=False,
     )
     tested = [record.id for record in videos.dataset.test]
-    drawn = set(tested[: config.num_timelines])
+    drawn, with_page = set(tested[: config.num_timelines]), set(tested[: config.num_pages])
     results = localize_videos(predictions, config.localization, grid_of=videos.time_grid)
     for result in track(results, total=len(tested), what="localising"):
         evaluator.update(result)
@@ -88,6 +89,11 @@ def write_results(
             timeline = _timeline(result, records[result.id], videos.classes, config, video)
             with atomic_path(folder / "timelines" / f"{result.id}.png") as part:
                 draw_timeline(timeline, part)
+        file = data.untrimmed.dataset.path(result.id)
+        if result.id in with_page and not config.simulated and file.is_file():
+            _detections(result, file, records[result.id], videos.classes, config).to_html(
+                folder / "pages" / f"{result.id}.html"
+            )
     found = evaluator.compute()
     share = f"{config.holdout:g} of the training videos"
     metrics = {
@@ -117,6 +123,18 @@ def write_results(
         weights = {stage: config.stages_root / stage / "weights.pt" for stage in stages}
         wandb.log_weights({stage: path for stage, path in weights.items() if path.is_file()})
     return metrics
+
+
+def _detections(
+    result: VideoResult, file: Path, record: VideoRecord, classes: Sequence[str], config: RunConfig
+) -> VideoDetections:
+    return VideoDetections.of(
+        result,
+        video=file,
+        duration_s=record.duration_s or len(result.score) / result.grid.rate_hz,
+        classes=classes,
+        thresholds=config.localization.thresholds,
+    )
 
 
 def _timeline(

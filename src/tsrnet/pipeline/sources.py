@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from tsrnet.core.errors import UserError
-from tsrnet.core.settings import KNOWN_KEYS
+from tsrnet.core.settings import KNOWN_KEYS, ShareBelowOne
 from tsrnet.datasets.activitynet import read_activitynet
+from tsrnet.datasets.class_folders import match_classes, match_remarks, read_class_folders
+from tsrnet.datasets.labels import read_labels
 from tsrnet.datasets.overlap import read_overlap, shipped_overlap
 from tsrnet.datasets.records import VideoDataset
 from tsrnet.datasets.thumos14 import read_thumos14
@@ -18,6 +21,8 @@ from tsrnet.datasets.ucf101 import read_ucf101
 from tsrnet.synthetic.demo import DemoSettings, draw_dataset
 from tsrnet.synthetic.drawn_annotations import drawn_collection, published_statistics
 
+LABELS = "labels"
+"""`dataset.name` of videos with labels only."""
 PLACES = {
     "activitynet": "http://activity-net.org/download.html",
     "thumos14": "https://www.crcv.ucf.edu/THUMOS14/download.html",
@@ -55,6 +60,55 @@ class TrimmedSettings:
     annotations: str
     videos: str
     split: int = 1
+    features: str | None = None
+
+
+@dataclass(frozen=True)
+class ClipFolders:
+    """Trimmed clips in a folder for each class; `features`: the name of their features, None: the run's."""
+
+    videos: str
+    features: str | None = None
+
+
+@dataclass(frozen=True)
+class LabelsSettings:
+    """Videos with labels only; see `read_labels`.
+
+    `trimmed` is None where nothing is transferred. `overlap`: a CSV file; None: classes of the same name.
+    """
+
+    name: str
+    labels: str | None
+    videos: str | None
+    holdout: ShareBelowOne
+    trimmed: ClipFolders | None
+    overlap: str | None = None
+
+    def datasets(self) -> tuple[VideoDataset, ...]:
+        """Every dataset that the settings name, for `check`."""
+        found = self.read()
+        return (found.untrimmed, found.trimmed) if found.trimmed else (found.untrimmed,)
+
+    def read(self, *, rehearsal_seed: int | None = None) -> Companions:
+        """The records; UserError names the file that is missing or wrong."""
+        if self.labels is None:
+            raise UserError(
+                "dataset.labels: got nothing, need a table of labels; give dataset.labels=labels.csv"
+                " dataset.videos=FOLDER"
+            )
+        videos = Path(self.videos) if self.videos else None
+        untrimmed = read_labels(Path(self.labels), videos, holdout=self.holdout)
+        if self.trimmed is None:
+            return Companions(untrimmed, None, {})
+        clips = read_class_folders(Path(self.trimmed.videos), name="labels_trimmed")
+        if self.overlap:
+            pairs = read_overlap(Path(self.overlap), classes=untrimmed.classes, trimmed_classes=clips.classes)
+        else:
+            pairs = match_classes(untrimmed.classes, clips.classes)
+        remarks = (*clips.remarks, *match_remarks(pairs, untrimmed.classes, clips.classes))
+        clips = replace(clips.of_classes(sorted(set(pairs.values()))), remarks=remarks)
+        return Companions(untrimmed, clips, pairs)
 
 
 @dataclass(frozen=True)
@@ -136,3 +190,5 @@ READERS: Mapping[str, Callable[[FilesSettings], VideoDataset]] = {
     ),
     "ucf101": lambda s: _clips(s),
 }
+
+DatasetSettings: TypeAlias = DrawnSettings | FilesSettings | LabelsSettings

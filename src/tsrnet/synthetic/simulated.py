@@ -128,7 +128,12 @@ class SimulatedStore:
         return self._records[video_id].duration_s or float(drawn)
 
     def read(self, stream: str, video_id: str) -> Array:
-        """(n, d) features, not negative; UserError for an id that is not among the records."""
+        """(n, d) features, not negative; UserError for an id that is not among the records.
+
+        "joint" is rgb and flow side by side, (n, 2 d).
+        """
+        if stream == "joint":
+            return np.concatenate([self.read("rgb", video_id), self.read("flow", video_id)], axis=1)
         num_snippets, _ = self.shape(video_id)
         record, settings = self._records[video_id], self._settings
         duration_s = self._duration_s(video_id)

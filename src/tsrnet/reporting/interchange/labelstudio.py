@@ -118,16 +118,17 @@ def read_tasks(path: str, content: Any, *, fps: float | None = None) -> Reviewed
             raise UserError(f"{where}: video {video.id!r} has another task, too; remove one of the two")
         if video:
             videos[video.id] = video
-    return Reviewed(tuple(videos.values()), tuple(f"{n} {what}" for what, n in counts.items() if n))
+    return Reviewed(tuple(videos.values()), tuple(f"{what}: {n}" for what, n in counts.items() if n))
 
 
 def _video_of(where: str, task: Any, fps: float | None, counts: Counter[str]) -> VideoSegments | None:
     data = task["data"]
     finished = [one for one in task.get("annotations") or () if not one.get("was_cancelled")]
     if not finished:
-        counts["tasks without an annotation: left out"] += 1
+        counts["left out, tasks without an annotation"] += 1
         return None
-    counts["tasks with several annotations: the ground truth or the newest was taken"] += len(finished) > 1
+    if len(finished) > 1:
+        counts["tasks with several annotations, of which the ground truth or the newest counts"] += 1
     rate = data.get("fps", fps)
     if type(rate) not in (int, float) or not 0 < rate < math.inf:
         raise UserError(f"{where}: got fps {rate!r:.40}, need the frame rate of its timeline; give fps=")
@@ -135,10 +136,10 @@ def _video_of(where: str, task: Any, fps: float | None, counts: Counter[str]) ->
     segments: list[Detection] = []
     for region in chosen["result"]:
         if region["type"] != "timelinelabels":
-            counts["entries that are not on the timeline: left out"] += 1
+            counts["left out, entries that are not on the timeline"] += 1
             continue
         labels = region["value"].get("timelinelabels") or ()
-        counts["regions without a label: left out"] += not labels
+        counts["left out, regions without a label"] += not labels
         for span in region["value"]["ranges"]:
             first, last = span["start"], span["end"]
             if not (type(first) is type(last) is int and 1 <= first <= last):
