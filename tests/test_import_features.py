@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import hydra
 import numpy as np
@@ -141,7 +141,7 @@ def test_another_source_for_the_same_store_is_refused(folder: Path, change: str)
     else:
         more = ("split=1000",)
     with pytest.raises(
-        UserError, match="holds features made with other settings .* give another features.name"
+        UserError, match=r"holds features made with other settings .* give another features\.name"
     ) as e:
         run(*WTALC, *more)
     assert "\n" not in str(e.value)
@@ -157,7 +157,7 @@ def test_another_folder_of_the_same_names_is_refused(folder: Path) -> None:
     assert json.loads((store / "features.json").read_text())["sha256_of"] == "names, sizes and times of files"
     run(*arguments)
     os.utime(folder / "source" / "rgb" / "a.npy", (1, 1))
-    with pytest.raises(UserError, match="sha256 .* there, .* asked for"):
+    with pytest.raises(UserError, match=r"sha256 .* there, .* asked for"):
         run(*arguments)
 
 
@@ -193,10 +193,10 @@ def test_a_hostile_file_is_one_line(folder: Path) -> None:
     [
         (("layout=null",), "layout: got null, need one of wtalc, basnet"),
         (("layout=wtalk",), "layout: got 'wtalk', need one of"),
-        (("source=null",), "source: got nothing"),
-        (("dataset=null",), "dataset: got nothing"),
-        (("source=elsewhere.npy",), "elsewhere.npy: there is no such file or folder"),
-        (("dataset=a/b",), "video id|'a/b'"),
+        (("source=null",), "source: got None, need a file or folder"),
+        (("dataset=null",), "dataset: got None, need a name"),
+        (("source=elsewhere.npy",), "source: got elsewhere.npy, need a file or folder that is there"),
+        (("dataset=a/b",), "dataset: got a/b, need a name"),
         (("annotations=elsewhere",), "elsewhere: there is no such"),
         (("split=0",), "split: got 0, need"),
         (("rate_hz=-1",), "rate_hz: got -1, need a number > 0"),
@@ -220,10 +220,12 @@ def test_nothing_that_can_be_used_is_a_failure(folder: Path) -> None:
         run("layout=actionformer", "source=source", "dataset=mine")
 
 
-def test_the_command_leaves_nothing_but_features(folder: Path) -> None:
+def test_the_command_leaves_nothing_but_features(folder: Path, command: Callable[..., Any]) -> None:
     before = set(os.listdir(folder))
-    command = [sys.executable, "-m", "tsrnet.import_features", *WTALC]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-    assert result.returncode == 0, result.stderr
+    result = command("import_features", *WTALC, "source=elsewhere.npy")
+    assert "source: got elsewhere.npy" in result.mistake
+    assert set(os.listdir(folder)) == before
+    result = command("import_features", *WTALC)
+    assert (result.code, "3 videos are in" in result.out) == (0, True), result.err
     assert set(os.listdir(folder)) - before == {"data"}
     assert os.listdir(folder / "data") == ["features"]

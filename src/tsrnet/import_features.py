@@ -23,21 +23,16 @@ def import_features(config: DictConfig) -> None:
     from tsrnet.reporting.tables import print_failures
 
     settings = settings_of(LayoutSettings, config, where="")
-    for key, value in (
-        ("source", config.source),
-        ("dataset", config.dataset),
-        ("features.name", config.features.name),
-    ):
-        if value is None:
-            raise UserError(f"{key}: got nothing, need a value")
-    source = Path(config.source)
-    if not source.exists():
-        raise UserError(f"{source}: there is no such file or folder; correct the setting source")
-    store = FeatureStore(
-        Path(config.paths.features) / check_id(config.dataset) / check_id(config.features.name)
-    )
+    if config.source is None or not Path(config.source).exists():
+        raise UserError(f"source: got {config.source}, need a file or folder that is there")
+    for key, name in (("dataset", config.dataset), ("features.name", config.features.name)):
+        try:
+            check_id(str(name or ""))
+        except UserError as error:
+            raise UserError(f"{key}: got {name}, need a name, which becomes that of a folder") from error
+    store = FeatureStore(Path(config.paths.features) / str(config.dataset) / str(config.features.name))
     annotations = None if config.annotations is None else Path(config.annotations)
-    imported = import_features(source, annotations, store, settings)
+    imported = import_features(Path(config.source), annotations, store, settings)
     print(
         f"{imported.videos} videos are in {store.folder}, {imported.new} of them new:"
         f" {width_text(imported.streams)}"

@@ -268,6 +268,22 @@ def test_time_stamps_that_cannot_be_are_listed(tmp_path: Path, times: list[float
         run(tmp_path / "source", layout="video_features")
 
 
+def test_time_stamps_without_features_are_listed(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        save(tmp_path / "source" / f"{name}_timestamps_ms.npy", np.arange(1.0, 5.0))
+    save(tmp_path / "source" / "a_rgb.npy", random(4, 8))
+    _, imported = run(tmp_path / "source", layout="video_features")
+    assert (imported.videos, list(imported.left_out)) == (1, ["b"])
+
+
+def test_annotations_of_basnet_that_are_not_there_are_named(tmp_path: Path) -> None:
+    save(tmp_path / "source" / "train" / "rgb" / "a.npy", random(4, 8))
+    with pytest.raises(UserError, match="elsewhere: there is no such file"):
+        run(tmp_path / "source", tmp_path / "elsewhere", layout="basnet")
+    _, imported = run(tmp_path / "source", layout="basnet")
+    assert (imported.videos, imported.streams) == (1, {"rgb": 8})
+
+
 def test_a_folder_of_single_files_is_linked(tmp_path: Path) -> None:
     for stream in ("RGB", "flow"):
         save(tmp_path / "source" / f"{stream}_feats" / "x_a.npy", random(20, 8).astype(np.float16))

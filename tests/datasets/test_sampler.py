@@ -1,4 +1,4 @@
-"""Batches, pairs, and that no segment reaches training."""
+"""Which videos make a batch and which clip goes with each: all follows from the seed and the position."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from tsrnet.datasets.batch import Sample, TrainingBatch, VideoBatch
-from tsrnet.datasets.datamodule import VideoDataModule
-from tsrnet.datasets.records import LabelledVideo, Segment, VideoDataset, VideoRecord
+from tsrnet.core.errors import UserError
+from tsrnet.datasets.batch import Sample, TrainingBatch
+from tsrnet.datasets.records import LabelledVideo
 from tsrnet.datasets.sampler import Draw, FeatureDataset, PairedVideos, TrainingSampler
 from tsrnet.features.store import FeatureStore
 
@@ -38,8 +38,28 @@ def clips(store: FeatureStore) -> FeatureDataset:
     return FeatureDataset(listed, ("Jump", "Run"), store, "rgb")
 
 
+class Training:
+    """A training that draws epoch after epoch, as Lightning does."""
+
+    def __init__(self, num_videos: int, *, batches: int = 0, **options: int) -> None:
+        self.batches = batches
+        self.batch_size = options["batch_size"] // options.get("num_ranks", 1)
+        self.sampler = TrainingSampler(num_videos, **options, start=lambda: self.batches)  # type: ignore[arg-type]
+
+    def epoch(self) -> list[list[Draw]]:
+        draws = list(self.sampler)
+        batches = [draws[i : i + self.batch_size] for i in range(0, len(draws), self.batch_size)]
+        self.batches += len(batches)
+        return batches
+
+    def epochs(self, number: int) -> list[list[Draw]]:
+        return [batch for _ in range(number) for batch in self.epoch()]
+
+
 def test_every_video_is_drawn_once_a_pass_and_passes_differ() -> None:
-    batches = list(TrainingSampler(5, batch_size=3, num_steps=10, seed=1))
+    """Batches run on across passes, so each is full."""
+    batches = Training(5, batch_size=3, seed=1).epochs(5)
+    assert [len(batch) for batch in batches] == [3] * 10
     drawn = [draw.index for batch in batches for draw in batch]
     passes = [drawn[start : start + 5] for start in range(0, 30, 5)]
     assert all(sorted(one) == [0, 1, 2, 3, 4] for one in passes)
@@ -47,10 +67,54 @@ def test_every_video_is_drawn_once_a_pass_and_passes_differ() -> None:
     assert [draw.position for batch in batches for draw in batch] == list(range(30))
 
 
-def test_a_stream_goes_on_where_it_was_cut_off() -> None:
-    whole = list(TrainingSampler(7, batch_size=4, num_steps=9, seed=2))
-    assert list(TrainingSampler(7, batch_size=4, num_steps=9, seed=2, start_step=5)) == whole[5:]
-    assert whole != list(TrainingSampler(7, batch_size=4, num_steps=9, seed=3))
+@pytest.mark.parametrize("start", [0, 1, 2, 5, 7])
+def test_a_training_that_was_cut_off_goes_on_with_what_was_left(start: int) -> None:
+    """Within an epoch or at its end; the epoch ends where it would have ended."""
+    whole = Training(7, batch_size=3, seed=2).epochs(4)
+    resumed = Training(7, batch_size=3, seed=2, batches=start)
+    assert len(resumed.epoch()) == 3 - start % 3
+    resumed.batches = start
+    assert resumed.epochs(2) == whole[start : resumed.batches]
+    assert whole != Training(7, batch_size=3, seed=3).epochs(4)
+
+
+@pytest.mark.parametrize(
+    ("num_videos", "batch_size", "accumulate", "num_batches"),
+    [(16, 4, 1, 4), (17, 4, 1, 5), (3, 4, 1, 1), (16, 4, 3, 6), (24, 4, 3, 6), (1, 2, 5, 5)],
+)
+def test_an_epoch_holds_all_videos_in_whole_optimiser_steps(
+    num_videos: int, batch_size: int, accumulate: int, num_batches: int
+) -> None:
+    training = Training(num_videos, batch_size=batch_size, seed=0, accumulate=accumulate)
+    assert training.sampler.num_batches == num_batches
+    assert len(training.sampler) == num_batches * batch_size
+    counts: Counter[int] = Counter(range(num_videos))
+    for _ in range(3):
+        batches = training.epoch()
+        assert len(batches) == num_batches
+        counts.update(draw.index for batch in batches for draw in batch)
+        assert max(counts.values()) - min(counts.values()) <= 1
+    assert min(counts.values()) > 3
+
+
+def test_accumulation_changes_where_epochs_end_and_no_batch() -> None:
+    plain = Training(7, batch_size=2, seed=4).epochs(6)
+    accumulated = Training(7, batch_size=2, seed=4, accumulate=3).epochs(4)
+    assert accumulated == plain[:24]
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_processes_share_every_batch(accumulate: int) -> None:
+    options = {"batch_size": 6, "seed": 3, "accumulate": accumulate}
+    whole = Training(10, **options).epochs(3)
+    parts = [Training(10, **options, rank=rank, num_ranks=3) for rank in range(3)]
+    assert {len(part.sampler) for part in parts} == {len(parts[0].sampler)}
+    for batch, *shares in zip(whole, *(part.epochs(3) for part in parts), strict=True):
+        assert [len(share) for share in shares] == [2, 2, 2]
+        together = sorted((draw for share in shares for draw in share), key=lambda draw: draw.position)
+        assert together == batch
+    with pytest.raises(UserError, match=r"optimizer\.batch_size: got 6 for 4 processes, need a multiple"):
+        TrainingSampler(10, batch_size=6, seed=3, num_ranks=4)
 
 
 def test_pairs_share_a_class_and_every_clip_gets_its_turn(store: FeatureStore) -> None:
@@ -63,15 +127,25 @@ def test_pairs_share_a_class_and_every_clip_gets_its_turn(store: FeatureStore) -
     assert set(seen[1]) == {"t0", "t1", "t2"}
     assert set(seen[2]) == {"none"}
     assert min(seen[0].values()) > 30
-    again = [paired[Draw(1, position)][1].id for position in range(20)]
-    assert again == [paired[Draw(1, position)][1].id for position in range(20)]
+
+
+def test_a_pair_follows_from_the_seed_and_the_position(store: FeatureStore) -> None:
+    def pairs(seed: int) -> list[str]:
+        class_map = {"run": "Run", "jump": "Jump"}
+        paired = PairedVideos(videos(store), clips(store), class_map=class_map, seed=seed)
+        found = [paired[Draw(1, position)][1] for position in (*range(20), *range(20))]
+        return [clip.id for clip in found if clip]
+
+    one = pairs(0)
+    assert one[:20] == one[20:], "also out of order, as workers and a resumed training read"
+    assert one != pairs(1)
 
 
 def test_collate_pads_masks_and_remembers_rows(store: FeatureStore) -> None:
     paired = PairedVideos(videos(store), clips(store), class_map={"run": "Run", "jump": "Jump"}, seed=0)
     batch = TrainingBatch.collate([paired[Draw(index, index)] for index in (2, 0, 1)])
     assert batch.videos.mask.sum(dim=1).tolist() == [4, 2, 3]
-    assert batch.videos.features[1, 1:].abs().sum() == 0
+    assert batch.videos.features[1, 2:].abs().sum() == 0
     assert batch.paired.tolist() == [1, 2]
     assert batch.videos.labels.tolist() == [[0, 0, 1], [0, 1, 0], [1, 1, 0]]
     assert batch.trimmed is not None
@@ -80,25 +154,8 @@ def test_collate_pads_masks_and_remembers_rows(store: FeatureStore) -> None:
         assert shared.sum() == 1
 
 
-def test_a_batch_without_counterparts_has_no_trimmed_side() -> None:
+def test_a_batch_without_pairs_has_no_trimmed_side() -> None:
     sample = Sample("x", torch.ones(2, 3), torch.ones(1))
     batch = TrainingBatch.collate([(sample, None)])
     assert batch.trimmed is None
     assert len(batch.paired) == 0
-
-
-def test_no_temporal_annotation_reaches_a_training_batch(store: FeatureStore) -> None:
-    def batches(segments: tuple[Segment, ...]) -> list[VideoBatch]:
-        record = VideoRecord("c", "training", 9.0, ("run",), segments)
-        dataset = VideoDataset("x", ("jump", "run"), (record,), (), Path())
-        module = VideoDataModule(dataset, store, stream="rgb", batch_size=2, num_steps=3, seed=0)
-        assert all(type(video) is LabelledVideo for video in module.training_set.videos)
-        return [batch.videos for batch in module.train_dataloader()]
-
-    one = batches((Segment(0, 1, "run"),))
-    other = batches((Segment(5, 6, "run"), Segment(7, 9, "run")))
-    for first, second in zip(one, other, strict=True):
-        assert first.ids == second.ids
-        torch.testing.assert_close(first.features, second.features)
-        torch.testing.assert_close(first.labels, second.labels)
-    assert set(LabelledVideo.__dataclass_fields__) == {"id", "labels"}

@@ -64,7 +64,7 @@ def _sentence(error: Any, schema: _Schema, key: str) -> str:
         part = _part(node, step, definitions)
         if part is None:  # the name of a union's member: the error is about the whole union
             break
-        key, node = f"{key}.{step}", part
+        key, node = f"{key}.{step}".lstrip("."), part
     is_dataclass = any("properties" in option for option in _options(node, definitions))
     if error["type"] == "value_error" and is_dataclass:  # of a model_validator
         message = str(error["ctx"]["error"])

@@ -16,14 +16,14 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch.utils.data import DataLoader
 
 from tsrnet.core.errors import UserError
-from tsrnet.datasets.activitynet import read_activitynet
+from tsrnet.datasets import named
+from tsrnet.datasets.annotation_files import read_table
 from tsrnet.datasets.availability import Availability, find_features
 from tsrnet.datasets.batch import Sample, TrainingBatch, VideoBatch
 from tsrnet.datasets.overlap import read_overlap, shipped_overlap
-from tsrnet.datasets.records import LabelledVideo, VideoDataset, VideoRecord, read_table
+from tsrnet.datasets.records import LabelledVideo, VideoDataset, VideoRecord
 from tsrnet.datasets.sampler import FeatureDataset, PairedVideos, TrainingSampler
 from tsrnet.datasets.snippet_sampler import SnippetSampler
-from tsrnet.datasets.thumos14 import read_thumos14
 from tsrnet.datasets.ucf101 import read_ucf101
 from tsrnet.features.store import FeatureSource, FeatureStore
 from tsrnet.video.time_grid import TimeGrid
@@ -156,11 +156,14 @@ class VideoDataModule(pl.LightningDataModule):
         """All that decides the training batches, as plain data."""
         videos = self.training_set.videos
         text = json.dumps([self.dataset.name, self.classes, [(v.id, v.labels) for v in videos]])
+        features = {key: value for key, value in self.source.identity.items() if key != "versions"}
+        if not features:  # a folder without features.json: told apart by the content of a file
+            features = {"sha256": hashlib.sha256(self.source.read(self.stream, videos[0].id)).hexdigest()}
         return {
             "stream": self.stream,
             "batch_size": self.batch_size,
             "seed": self.seed,
-            "features": {key: value for key, value in self.source.identity.items() if key != "versions"},
+            "features": features,
             "videos": hashlib.sha256(text.encode()).hexdigest()[:16],
             "trimmed": self.trimmed.identity if self.trimmed else None,
             "class_map": self.class_map,
@@ -273,7 +276,9 @@ class THUMOS14DataModule(VideoDataModule):
         overlap: str | Path | Mapping[str, str] | None = "thumos14",
         **options: Any,
     ) -> None:
-        dataset = read_thumos14(Path(annotations), Path(videos), test_list=test_list, weak_labels=weak_labels)
+        dataset = named.thumos14(
+            Path(annotations), Path(videos), test_list=test_list, weak_labels=weak_labels
+        )
         super().__init__(
             dataset, features, **{"overlap": overlap, "protocol": f"thumos14-{test_list}", **options}
         )
@@ -294,7 +299,7 @@ class ActivityNetDataModule(VideoDataModule):
         overlap: str | Path | Mapping[str, str] | None = "activitynet",
         **options: Any,
     ) -> None:
-        dataset = read_activitynet(Path(annotations), Path(videos))
+        dataset = named.activitynet(Path(annotations), Path(videos))
         super().__init__(dataset, features, **{"overlap": overlap, "protocol": "activitynet", **options})
 
 

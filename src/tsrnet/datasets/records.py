@@ -12,7 +12,6 @@ from pathlib import Path
 
 from tsrnet.core.errors import UserError
 from tsrnet.core.files import check_id
-from tsrnet.datasets.annotation_files import read_table as read_table
 
 
 @dataclass(frozen=True)

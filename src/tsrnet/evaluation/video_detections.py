@@ -17,6 +17,7 @@ from tsrnet.core.files import atomic_path
 from tsrnet.evaluation.evaluator import submission
 from tsrnet.evaluation.localize_videos import VideoResult
 from tsrnet.evaluation.timelines import detected_segments, evenly_spaced, frames_of, timeline_of
+from tsrnet.reporting.interchange.subtitles import to_srt
 from tsrnet.reporting.page import Page, write_page
 from tsrnet.reporting.timeline import Detection, draw_timeline
 
@@ -76,11 +77,7 @@ class VideoDetections:
 
     def to_srt(self) -> str:
         """Subtitles that name each action while it happens."""
-        ordered = sorted(self.detections, key=lambda one: (one.start_s, one.end_s))
-        return "".join(
-            f"{number}\n{_clock(one.start_s)} --> {_clock(one.end_s)}\n{one.label} ({one.score:.2f})\n\n"
-            for number, one in enumerate(ordered, 1)
-        )
+        return to_srt(self.detections)
 
     def plot(self, path: str | Path) -> None:
         """The timeline as a PNG: frames, detections, scores, class activations, attention."""
@@ -112,6 +109,7 @@ class VideoDetections:
             title=self.video.name,
             duration_s=self.duration_s,
             rate_hz=self.result.grid.rate_hz,
+            first_s=self.result.grid.offset_s,
             detections=self.detections,
             curves=curves,
             probabilities=dict(list(self.probabilities.items())[:_BEST]),
@@ -136,10 +134,3 @@ def _jpeg(frame: npt.NDArray[np.uint8]) -> bytes:
     done, content = cv2.imencode(".jpg", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
     assert done
     return content.tobytes()
-
-
-def _clock(time_s: float) -> str:
-    milliseconds = round(1000 * time_s)
-    hours, rest = divmod(milliseconds, 3_600_000)
-    minutes, rest = divmod(rest, 60_000)
-    return f"{hours:02}:{minutes:02}:{rest // 1000:02},{rest % 1000:03}"

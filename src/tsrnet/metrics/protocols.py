@@ -65,7 +65,7 @@ class Protocol:
 
 
 _TENTHS = tuple(round(0.1 * i, 1) for i in range(1, 10))
-_FROM_A_HALF = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
+_FROM_A_HALF = tuple(np.linspace(0.5, 0.95, 10).tolist())
 PROTOCOLS = {
     protocol.name: protocol
     for protocol in (

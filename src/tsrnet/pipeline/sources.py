@@ -11,12 +11,11 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from tsrnet.core.errors import UserError
 from tsrnet.core.settings import KNOWN_KEYS, ShareBelowOne
-from tsrnet.datasets.activitynet import read_activitynet
+from tsrnet.datasets import named
 from tsrnet.datasets.class_folders import match_classes, match_remarks, read_class_folders
 from tsrnet.datasets.labels import read_labels
 from tsrnet.datasets.overlap import read_overlap, shipped_overlap
 from tsrnet.datasets.records import VideoDataset
-from tsrnet.datasets.thumos14 import read_thumos14
 from tsrnet.datasets.ucf101 import read_ucf101
 from tsrnet.synthetic.demo import DemoSettings, draw_dataset
 from tsrnet.synthetic.drawn_annotations import drawn_collection, published_statistics
@@ -184,8 +183,8 @@ def _clips(settings: FilesSettings) -> VideoDataset:
 
 
 READERS: Mapping[str, Callable[[FilesSettings], VideoDataset]] = {
-    "activitynet": lambda s: read_activitynet(Path(s.annotations), Path(s.videos)),
-    "thumos14": lambda s: read_thumos14(
+    "activitynet": lambda s: named.activitynet(Path(s.annotations), Path(s.videos)),
+    "thumos14": lambda s: named.thumos14(
         Path(s.annotations), Path(s.videos), test_list=str(s.test_list), weak_labels=s.weak_labels
     ),
     "ucf101": lambda s: _clips(s),

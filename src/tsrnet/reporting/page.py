@@ -27,7 +27,7 @@ _TOLERANCE = 1e-3  # what sums in float32 may exceed [0, 1] by
 class Page:
     """What is shown of one video.
 
-    `curves`: title -> values (n,) in [0, 1] at `rate_hz` from second 0. `probabilities`: class ->
+    `curves`: title -> values (n,) in [0, 1] at `rate_hz`, the first at `first_s`. `probabilities`: class ->
     video-level probability of the best classes. `thumbnails`: second and JPEG, shown where the video is
     not embedded or does not play. `video`: MIME type and bytes of the file to embed; None: thumbnails
     only. `note`: said beside the title, as SIMULATED or the run that made the page.
@@ -45,6 +45,7 @@ class Page:
     thumbnails: Sequence[tuple[float, bytes]]
     video: tuple[str, bytes] | None
     note: str = ""
+    first_s: float = 0.0
 
     def __post_init__(self) -> None:
         for name, value in (("duration_s", self.duration_s), ("rate_hz", self.rate_hz)):
@@ -79,7 +80,7 @@ def _as_json(page: Page) -> str:
         "note": page.note,
         "duration_s": page.duration_s,
         "detections": [asdict(found) for found in sorted(page.detections, key=_by_time)],
-        "curves": [_curve(name, values, page.rate_hz) for name, values in page.curves.items()],
+        "curves": [_curve(name, values, page) for name, values in page.curves.items()],
         "probabilities": sorted(page.probabilities.items(), key=lambda item: -item[1]),
         "thumbnails": [(time_s, _base64(jpeg)) for time_s, jpeg in sorted(page.thumbnails)],
         "video": page.video and {"type": page.video[0], "base64": _base64(page.video[1])},
@@ -92,13 +93,13 @@ def _by_time(found: Detection) -> tuple[float, float]:
     return found.start_s, -found.end_s
 
 
-def _curve(name: str, values: npt.NDArray[np.float32], rate_hz: float) -> dict[str, Any]:
+def _curve(name: str, values: npt.NDArray[np.float32], page: Page) -> dict[str, Any]:
     """`first_s`: the middle of the first bin."""
     peaks, width = thin(values)
     return {
         "title": name,
-        "first_s": (width - 1) / 2 / rate_hz,
-        "step_s": width / rate_hz,
+        "first_s": page.first_s + (width - 1) / 2 / page.rate_hz,
+        "step_s": width / page.rate_hz,
         "values": [round(float(value), 3) for value in peaks.clip(0, 1)],
     }
 

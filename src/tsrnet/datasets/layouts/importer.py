@@ -101,9 +101,10 @@ def _nothing(source: Path, left_out: Mapping[str, str]) -> str:
 def _records(source: Path, annotations: Path | None, settings: LayoutSettings) -> Records:
     """Durations and frame rates that the annotations say, by id, in their order."""
     if settings.layout == "basnet":
-        annotations = annotations or source
-        annotations = annotations / "gt.json" if annotations.is_dir() else annotations
-        annotations = annotations if annotations.is_file() else None
+        if annotations is None:
+            annotations = source / "gt.json" if (source / "gt.json").is_file() else None
+        elif annotations.is_dir():
+            annotations = annotations / "gt.json"
     if annotations is None:
         if settings.layout == "wtalc":
             raise UserError("annotations: got null, need the folder with videoname.npy (...-Annotations)")
@@ -139,6 +140,8 @@ def _shapes(video: ImportedVideo) -> Shapes:
     """{stream: (n, d)} of a video that can be read."""
     if video.problem:
         raise UserError(video.problem)
+    if not video.streams:
+        raise UserError("it has no file of features")
     check_id(video.id)
     return {stream: part.array().shape for stream, part in video.streams.items()}
 
