@@ -94,7 +94,8 @@ def _restored_process() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.resetwarnings()
-            warnings.filterwarnings("ignore", category=DeprecationWarning)
+            for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
+                warnings.simplefilter("ignore", category)  # as Python does
             warnings.filterwarnings("ignore", message=".*found in sys.modules.*")  # runpy's
             warnings.showwarning = _print_warning
             yield
@@ -107,6 +108,8 @@ def _restored_process() -> Iterator[None]:
             signal.signal(number, handler)
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+        for handler in {*logging.root.handlers} - {*root_handlers}:
+            handler.close()
         logging.root.handlers[:] = root_handlers
         if torch:
             torch.set_num_threads(threads)

@@ -296,7 +296,7 @@ def test_a_checkpoint_of_other_data_is_refused_in_one_line(
         "batch_size": {"batch_size": 3},
         "seed": {"seed": 1},
         "videos": {"holdout": 0.4},
-        "trimmed, class_map": {"trimmed": trimmed, "overlap": {"Diving": "Diving"}},
+        "class_map, trimmed": {"trimmed": trimmed, "overlap": {"Diving": "Diving"}},
     }
     for keys, options in others.items():
         with pytest.raises(UserError, match=rf"was trained with other data \({keys}\); resume with") as error:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 from tsrnet.datasets.batch import Sample, TrainingBatch
-from tsrnet.losses.objective import LossSettings, TransferSettings
+from tsrnet.losses.objective import LossSettings
 from tsrnet.models.basnet import BaSNetSettings
-from tsrnet.models.tsrnet import TSRNet, TSRNetSettings
+from tsrnet.models.tsrnet import TSRNetSettings
 from tsrnet.models.tsrnet_plus import TSRNetPlus, TSRNetPlusSettings
-from tsrnet.pipeline.train_stages import carry_over
-from tsrnet.training.module import OptimizerSettings, TSRNetModule
+from tsrnet.models.video_model import VideoModel, carry_over
+from tsrnet.training.module import TSRNetModule
 
 LENGTHS = (9, 1, 5)
 MASK = torch.arange(9) < torch.tensor(LENGTHS)[:, None]
@@ -74,19 +76,14 @@ def test_the_loss_is_that_of_both_and_reaches_every_parameter() -> None:
     ]
     batch = TrainingBatch.collate([(sample, None) for sample in samples])
 
-    def loss_of(network: TSRNetPlus | TSRNet, losses: LossSettings | None) -> torch.Tensor:
-        module = TSRNetModule(
-            network,
-            losses=losses,
-            transfer=TransferSettings(0.0, 0.0),
-            optimizer=OptimizerSettings("adamw", 1e-3),
-        )
-        module.log = module.log_dict = lambda *_, **__: None  # type: ignore[method-assign]
+    def loss_of(network: VideoModel, name: str) -> torch.Tensor:
+        sizes: dict[str, Any] = {"num_features": 6, "classes": ("climb", "jump", "run")}
+        module = TSRNetModule(**sizes, model=name, network=network, losses=LossSettings(3.0, 0.5))
+        module.log = module.log_dict = lambda *_, **__: None  # type: ignore[method-assign, assignment]
         return module.training_step(batch, 0)
 
-    settings = LossSettings(3.0, 0.5)
-    total = loss_of(model, settings)
-    parts = loss_of(model.tsrnet, settings) + loss_of(model.suppression, None)
+    total = loss_of(model, "tsrnet_plus")
+    parts = loss_of(model.tsrnet, "tsrnet") + loss_of(model.suppression, "basnet")
     torch.testing.assert_close(total, parts)
     total.backward()
     for name, parameter in model.named_parameters():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from tsrnet.pipeline.stages import Stage
+from tsrnet.core.errors import UserError
+from tsrnet.core.weights import load_weights
+from tsrnet.pipeline.stages import Stage, stored_stages
 
 
 def test_the_key_follows_from_the_identity_alone(tmp_path: Path) -> None:
@@ -22,9 +27,14 @@ def test_a_stage_is_finished_when_its_weights_are_there(tmp_path: Path) -> None:
     stage = Stage(tmp_path, "teacher", {"seed": 0})
     stage.begin()
     assert not stage.finished
-    stage.finish({"a": torch.arange(3.0)})
+    (stage.folder / "last.ckpt").write_bytes(b"of a training that is done")
+    module = torch.nn.Linear(2, 1)
+    stage.finish(module.state_dict())
     assert stage.finished
-    torch.testing.assert_close(stage.load(), {"a": torch.arange(3.0)})
+    assert not (stage.folder / "last.ckpt").exists()
+    loaded = torch.nn.Linear(2, 1)
+    load_weights(loaded, stage.weights, need="a line")
+    torch.testing.assert_close(loaded.state_dict(), module.state_dict(), rtol=0, atol=0)
 
 
 def test_weights_that_execute_something_are_not_loaded(tmp_path: Path) -> None:
@@ -35,9 +45,32 @@ def test_weights_that_execute_something_are_not_loaded(tmp_path: Path) -> None:
     stage = Stage(tmp_path, "teacher", {"seed": 0})
     stage.begin()
     torch.save({"a": Evil()}, stage.weights)
-    with pytest.raises(Exception, match=r"[Ww]eights"):
-        stage.load()
+    with pytest.raises(UserError, match=r"weights\.pt: got a file without the weights of a line"):
+        load_weights(torch.nn.Linear(2, 1), stage.weights, need="a line")
     assert not (tmp_path / "executed").exists()
+
+
+def test_stored_stages_are_listed_and_leftovers_of_the_dead_removed(tmp_path: Path) -> None:
+    """Newest last; what a killed process began to write is no stage."""
+    for seed, finish in ((0, True), (1, False)):
+        stage = Stage(tmp_path, "teacher", {"seed": seed}, ("jump", "run"))
+        stage.begin()
+        if finish:
+            stage.finish({"a": torch.zeros(2)})
+        os.utime(stage.folder / "identity.json", (1e9 + seed, 1e9 + seed))
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    part = tmp_path / f".predictions-rgb-0.{platform.node()}.{dead.stdout.strip()}"
+    part.mkdir()
+    (part / "index.0.json").write_text("[]")
+    (tmp_path / ".locks").mkdir(exist_ok=True)
+    found = stored_stages(tmp_path)
+    assert [(one.key, one.finished) for one in found] == [
+        (Stage(tmp_path, "teacher", {"seed": 1}).key, False),
+        (Stage(tmp_path, "teacher", {"seed": 0}).key, True),
+    ]
+    assert not part.exists()
+    identity = json.loads((tmp_path / found[0].key / "identity.json").read_text())
+    assert identity == {"seed": 1, "classes": ["jump", "run"]}
 
 
 _WORK = """
@@ -71,7 +104,7 @@ def test_of_two_processes_one_computes_a_stage_and_the_other_takes_it(tmp_path: 
     assert first_line(one) == "needed"
     other = start(tmp_path)
     assert other.stderr is not None
-    assert "another process is at it, waiting" in other.stderr.readline()
+    assert "locked by another process; waiting" in other.stderr.readline()
     one.communicate("go on\n", timeout=60)
     assert one.returncode == 0
     assert other.communicate("go on\n", timeout=60)[0].strip() == "found"

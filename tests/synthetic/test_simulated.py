@@ -151,7 +151,7 @@ def test_the_identity_says_simulated_and_tells_settings_apart():
     assert store(untrimmed(), settings=replace(SETTINGS, seed=9)).identity != identity
     assert store(untrimmed(), trimmed=True).identity != identity
     assert store(untrimmed(duration_s=59.0)).identity != identity
-    assert store(untrimmed()).time_grid(99, None) == TimeGrid(6)
+    assert store(untrimmed()).time_grid("a", 99, None) == TimeGrid(6)
 
 
 def test_an_unknown_video_is_named():

@@ -47,6 +47,8 @@ def run_command(config_name: str, function: Callable[[DictConfig], object], *, f
         signal.signal(number, _stop)
     if int(os.environ.get("RANK", "0")):  # torchrun: the first process has the run folder
         sys.argv += ["hydra.run.dir=.", "hydra.output_subdir=null"]
+    if int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))):  # and it alone prints
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
 
     @functools.wraps(function)
     def job(config: DictConfig) -> object:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
@@ -212,7 +213,11 @@ class VideoDataModule(pl.LightningDataModule):
         )
 
     def val_dataloader(self) -> Sequence[DataLoader[Sample]]:
-        return [self._one_by_one(self.held_out)] if self.held_out else []
+        """The held-out videos; none without `holdout`, and then Lightning does not validate."""
+        if self.held_out:
+            return [self._one_by_one(self.held_out)]
+        warnings.filterwarnings("ignore", message=r"Total length of `list` across ranks is zero")
+        return []
 
     def test_dataloader(self) -> DataLoader[Sample]:
         return self._one_by_one(self.dataset.test)

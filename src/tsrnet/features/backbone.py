@@ -1,147 +1,150 @@
-"""Image networks that turn a snippet into a feature vector, one per stream."""
+"""The networks that turn snippets into feature vectors, one a stream, by their name."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
-import torchvision
 from torch import Tensor, nn
 
 from tsrnet.core.errors import UserError
-from tsrnet.core.weights import load_weights
-from tsrnet.video.snippets import FLOW_CHANNELS
+from tsrnet.features.backbones import (
+    efficientnet_lite,
+    open_clip_towers,
+    timm_networks,
+    torchvision_networks,
+)
+from tsrnet.features.backbones.network import RGB_CHANNELS, Network
+from tsrnet.video.snippets import FLOW_CHANNELS, SnippetSettings
 
-_IMAGENET_MEAN = (0.485, 0.456, 0.406)
-_IMAGENET_STD = (0.229, 0.224, 0.225)
-
-
-def _resnet10() -> nn.Module:
-    """torchvision's ResNet with one basic block a level: small enough to train in a minute."""
-    network: nn.Module = torchvision.models.ResNet(torchvision.models.resnet.BasicBlock, [1, 1, 1, 1])
-    return network
-
-
-def inflate_first_convolution(convolution: nn.Conv2d, channels: int) -> nn.Conv2d:
-    """The same convolution for `channels` input channels, each with the mean of the RGB kernels.
-
-    The way two-stream networks start the flow network from ImageNet (Wang et al. 2016, TSN).
-    """
-    inflated = nn.Conv2d(
-        channels,
-        convolution.out_channels,
-        kernel_size=convolution.kernel_size,  # type: ignore[arg-type]
-        stride=convolution.stride,  # type: ignore[arg-type]
-        padding=convolution.padding,  # type: ignore[arg-type]
-        bias=convolution.bias is not None,
-    )
-    with torch.no_grad():
-        inflated.weight.copy_(convolution.weight.mean(dim=1, keepdim=True).expand_as(inflated.weight))
-        if inflated.bias is not None and convolution.bias is not None:
-            inflated.bias.copy_(convolution.bias)
-    return inflated
+_CLIPS_AT_ONCE = {"cpu": 2, "cuda": 16}
+"""Clips take 16 to 64 times the memory of images."""
 
 
 class Backbone(nn.Module):
-    """A network of torchvision that classifies images, without its last layer, for one stream.
+    """A network without its classifier, for one stream.
 
     Args:
-        name: `resnet10`, or a name of torchvision's (`resnet101`, `vgg16`, `convnext_tiny`, ...).
-        stream: "rgb" takes (n, h, w, 3) uint8, "flow" takes (n, 10, h, w) floats in [-1, 1].
-        weights: of torchvision, `IMAGENET1K_V1` or `IMAGENET1K_V2` (downloaded once); None: random.
+        name: `resnet10`, `efficientnet_lite0`, a name of torchvision's (`resnet101`, `convnext_tiny`;
+            `r2plus1d_18`, `s3d` and others take clips, of RGB only), `timm/NAME` or `open_clip/NAME[:TAG]`;
+            of two names with a + between, the first is for RGB and the second for flow.
+        stream: "rgb" takes (n, h, w, 3), clips (n, t, h, w, 3), of uint8; "flow" takes (n, 10, h, w)
+            floats in [-1, 1].
+        weights: the name of published ones, see `imagenet_weights`; the path of a file; None: random.
+
+    Raises UserError for a name that is not known, or whose library is not installed, and for weights
+    that cannot be downloaded or are of another network.
     """
 
-    def __init__(self, name: str, *, stream: str, weights: str | None = None) -> None:
+    def __init__(self, name: str, *, stream: str, weights: str | Path | None = None) -> None:
         super().__init__()
-        if name == "resnet10":
-            network = _resnet10()
-        elif name in torchvision.models.list_models(module=torchvision.models):
-            network = torchvision.models.get_model(name, weights=weights)
-        else:
-            raise UserError(
-                f"features.backbone: got {name}, need resnet10 or a network of torchvision (resnet101, vgg16)"
-            )
-        self.stream = stream
-        self.classifier = _last_linear(network, name)
-        self.first = next(key for key, part in network.named_modules() if isinstance(part, nn.Conv2d))
-        self.num_features = int(network.get_submodule(self.classifier).in_features)  # type: ignore[arg-type]
-        network.set_submodule(self.classifier, nn.Identity())
-        if stream == "flow":
-            rgb = network.get_submodule(self.first)
-            network.set_submodule(self.first, inflate_first_convolution(rgb, FLOW_CHANNELS))  # type: ignore[arg-type]
-        self.network = network
+        self.name, self.stream = _of_stream(name, stream), stream
+        published = None if isinstance(weights, Path) else weights
+        channels = RGB_CHANNELS if stream == "rgb" else FLOW_CHANNELS
+        network = _library(self.name).build(self.name, channels, published)
+        if isinstance(weights, Path):
+            network.load(weights, need=f"{self.name} for {stream}")
+        self.network, self.num_features = network.module, network.num_features
+        self.takes_clips = network.takes_clips
         self.mean: Tensor
         self.std: Tensor
-        self.register_buffer("mean", torch.tensor(_IMAGENET_MEAN).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(_IMAGENET_STD).view(3, 1, 1), persistent=False)
+        for key, values in (("mean", network.mean), ("std", network.std)):
+            shape = (3, 1, 1, 1) if network.takes_clips else (3, 1, 1)
+            self.register_buffer(key, torch.tensor(values).view(shape), persistent=False)
 
     def forward(self, snippets: Tensor) -> Tensor:
         """(n, d) features of n snippets."""
         if self.stream == "rgb":
-            images = snippets.permute(0, 3, 1, 2).float() / 255
-            images = (images - self.mean) / self.std
+            images = (snippets.movedim(-1, 1).float() / 255 - self.mean) / self.std
         else:
             images = snippets.float()
-        features: Tensor = self.network(images.contiguous(memory_format=torch.channels_last))
+        layout = torch.channels_last_3d if self.takes_clips else torch.channels_last
+        features: Tensor = self.network(images.contiguous(memory_format=layout))
         return features
 
     @torch.inference_mode()
     def features(self, snippets: npt.NDArray[np.generic]) -> npt.NDArray[np.float16]:
         """(n, d) of n snippets in memory, computed where the weights are, on CUDA in half precision."""
-        device = self.mean.device
+        device, rows = self.mean.device, torch.from_numpy(snippets)
+        at_once = _CLIPS_AT_ONCE[device.type] if self.takes_clips else len(rows)
         with torch.autocast(device.type, torch.float16, enabled=device.type == "cuda"):
-            features: npt.NDArray[np.float16] = (
-                self(torch.from_numpy(snippets).to(device)).half().cpu().numpy()
-            )
+            done = torch.cat([self(part.to(device)).half().cpu() for part in torch.split(rows, at_once)])
+        features: npt.NDArray[np.float16] = done.numpy()
         return features
 
+    def check(self, settings: SnippetSettings) -> None:
+        """Raises UserError where the network cannot take snippets of these settings."""
+        if self.stream == "rgb" and self.takes_clips != (settings.clip is not None):
+            got, need = (
+                ("null", "frames and stride") if self.takes_clips else ("a clip", "null: it takes images")
+            )
+            raise UserError(
+                f"features.clip: got {got}, {self.name} needs {need}; begin with a preset for such a network,"
+                f" as features={'r2plus1d_18' if self.takes_clips else 'resnet101'}"
+            )
+        pixels = np.zeros((1, *settings.shape(self.stream)), np.uint8 if self.stream == "rgb" else np.float16)
+        try:
+            self.features(pixels)
+        except (RuntimeError, AssertionError, ValueError) as error:
+            reason = str(error).strip().split("\n")[0][:160]
+            raise UserError(
+                f"features.crop: got {settings.crop}, {self.name} cannot take {self.stream} of"
+                f" {pixels.shape[1:]} ({reason}); give features.crop and features.resize of its own size"
+            ) from error
 
-def _last_linear(network: nn.Module, name: str) -> str:
-    found = [key for key, part in network.named_modules() if isinstance(part, nn.Linear)]
-    if not found:
-        raise UserError(f"features.backbone: got {name}, need a network that ends in a linear layer")
-    return str(found[-1])
+
+class _Library(Protocol):
+    """What a module of `backbones` offers."""
+
+    def published(self, name: str, weights: str) -> str | None: ...
+    def build(self, name: str, channels: int, weights: str | None) -> Network: ...
+
+
+def _library(name: str) -> _Library:
+    if name == efficientnet_lite.NAME:
+        return efficientnet_lite
+    for library in (timm_networks, open_clip_towers):
+        if name.startswith(library.PREFIX):
+            return library
+    return torchvision_networks
+
+
+def _of_stream(names: str, stream: str) -> str:
+    """Of two names with a + between, the one for a stream."""
+    rgb, _, flow = names.partition("+")
+    return flow if flow and stream == "flow" else rgb
 
 
 def imagenet_weights(name: str, weights: str) -> str | None:
-    """Torchvision's name for `imagenet` (its newest) or IMAGENET1K_V1, ...; None when `weights` is none."""
-    if name not in torchvision.models.list_models(module=torchvision.models):
-        return None
-    known = torchvision.models.get_model_weights(name)
-    if weights == "imagenet":
-        return str(known.DEFAULT.name)
-    return weights if weights in known.__members__ else None
+    """The library's own name of published weights, which identifies them; None where it has no such ones.
+
+    `weights`: such a name, or "pretrained", "imagenet" or "kinetics": the newest that there are.
+    """
+    if "+" in name:
+        parts = [
+            imagenet_weights(_of_stream(name, stream), _of_stream(weights, stream))
+            for stream in ("rgb", "flow")
+        ]
+        return "+".join(part for part in parts if part) if all(parts) else None
+    return _library(name).published(name, weights)
 
 
 def load_backbone(name: str, *, stream: str, weights: str) -> Backbone:
-    """A frozen backbone with the weights of `imagenet` (torchvision's) or of a file.
+    """A frozen backbone with published weights, or those of a file.
 
-    A file is a state dict, as torchvision saves it (the flow network's first convolution is then
-    inflated from RGB) or as a `Backbone` does.
+    A file is a state dict, as the library of the network saves it (for flow, the first convolution is
+    then inflated from RGB) or as a `Backbone` does.
     """
-    if published := imagenet_weights(name, weights):
-        try:
-            return Backbone(name, stream=stream, weights=published).eval().requires_grad_(False)
-        except OSError as error:
+    source: str | Path | None = Path(weights)
+    if not Path(weights).is_file():
+        own = _of_stream(name, stream), _of_stream(weights, stream) if "+" in name else weights
+        source = imagenet_weights(*own)
+        if source is None:
             raise UserError(
-                f"features.weights: got {weights}, {name}'s cannot be downloaded ({error}); give a file"
-            ) from error
-    path = Path(weights)
-    backbone = Backbone(name, stream=stream)
-    if not path.is_file():
-        raise UserError(
-            f"features.weights: got {weights}, need imagenet, IMAGENET1K_V1 or a file with a state dict"
-        )
-    kernel = f"{backbone.first}.weight"
-
-    def change(state: dict[str, Tensor]) -> dict[str, Tensor]:
-        state = {key.removeprefix("network."): value for key, value in state.items()}
-        state = {key: v for key, v in state.items() if not key.startswith(f"{backbone.classifier}.")}
-        if stream == "flow" and kernel in state and state[kernel].shape[1] == 3:
-            state[kernel] = state[kernel].mean(dim=1, keepdim=True).expand(-1, FLOW_CHANNELS, -1, -1)
-        return state
-
-    load_weights(backbone.network, path, need=f"{name} for {stream}", change=change)
-    return backbone.eval().requires_grad_(False)
+                f"features.weights: got {weights}, need pretrained, the name of weights that {own[0]} has"
+                " (IMAGENET1K_V1), or a file with a state dict"
+            )
+    return Backbone(name, stream=stream, weights=source).eval().requires_grad_(False)

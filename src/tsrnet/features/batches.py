@@ -35,7 +35,7 @@ class Batches:
         self._size = 64 if on_gpu else 16
         self._chunks: deque[Chunk] = deque()
         self._num_rows = 0  # snippets that wait
-        self._pixels: dict[str, list[npt.NDArray[np.generic]]] = {stream: [] for stream in backbones}
+        self._pixels: dict[str, deque[npt.NDArray[np.generic]]] = {stream: deque() for stream in backbones}
         self._features: dict[str, list[npt.NDArray[np.generic]]] = {stream: [] for stream in backbones}
         self._video: dict[str, list[npt.NDArray[np.generic]]] = {}  # features of the one that is not complete
 
@@ -65,14 +65,24 @@ class Batches:
 
     def _run(self, num_rows: int) -> None:
         for stream, backbone in self._backbones.items():
-            waiting = np.concatenate(self._pixels[stream])
-            rows = waiting[: self._size]
+            rows = self._take(self._pixels[stream], num_rows)
             if num_rows < self._size:
                 rows = np.concatenate([rows, np.zeros((self._size - num_rows, *rows.shape[1:]), rows.dtype)])
-            self._pixels[stream] = [waiting[self._size :]]
             self._features[stream].append(backbone.features(rows)[:num_rows])
         self._num_rows -= num_rows
         self._collect()
+
+    @staticmethod
+    def _take(waiting: deque[npt.NDArray[np.generic]], num_rows: int) -> npt.NDArray[np.generic]:
+        """Remove the first rows; only they are copied, as clips are views in which frames are shared."""
+        parts: list[npt.NDArray[np.generic]] = []
+        while num_rows:
+            part = waiting.popleft()
+            if len(part) > num_rows:
+                waiting.appendleft(part[num_rows:])
+            parts.append(part[:num_rows])
+            num_rows -= len(parts[-1])
+        return np.concatenate(parts)
 
     def _collect(self) -> None:
         """Give the features that are done to their chunks; write the videos that are complete."""

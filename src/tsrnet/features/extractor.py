@@ -14,6 +14,7 @@ from functools import partial
 import numpy as np
 import torch
 
+from tsrnet.core.errors import UserError
 from tsrnet.core.files import check_space, remove_parts_of_the_dead
 from tsrnet.core.progress import Progress, track
 from tsrnet.core.workers import Workers, worker_pool
@@ -21,13 +22,15 @@ from tsrnet.features.backbone import Backbone
 from tsrnet.features.batches import Batches
 from tsrnet.features.store import FeatureStore
 from tsrnet.video.chunk import Chunk, ChunkReader, chunks_of
+from tsrnet.video.optical_flow import check_flow
+from tsrnet.video.reader import decoder_in_use
 from tsrnet.video.snippet_images import SnippetImages
 from tsrnet.video.snippets import SnippetSettings
 from tsrnet.video.time_grid import TimeGrid
 from tsrnet.video.video_file import Examined, ReadingSettings, VideoFile, examine
 
 FLOW_HERE = frozenset({"cuda"})
-"""Devices that compute our TV-L1 themselves, in this process."""
+"""Devices that compute the flow themselves, in this process, where torch does it."""
 _WORTH_AN_ESTIMATE = 300
 """Snippets from which on the time is estimated before the start."""
 
@@ -56,11 +59,12 @@ def extract(
     """Write the features that are missing; return {video id: reason} of videos that failed.
 
     A video that cannot be read, hangs or kills its process is written off, the others go on. The
-    networks run where their weights are.
+    networks run where their weights are. Raises UserError where a network cannot take such pixels.
     """
     missing = [video for video in videos if is_missing(video, store, tuple(backbones), settings)]
     if not missing:
         return {}
+    _check(backbones, settings)
     remove_parts_of_the_dead(store.folder)
     failures: dict[str, str] = {}
 
@@ -69,7 +73,8 @@ def extract(
 
     batches = Batches(backbones, store, failed)
     device = next(iter(backbones.values())).mean.device.type
-    flow_here = device in FLOW_HERE and settings.snippets.flow.backend == "torch"
+    flow = settings.snippets.flow
+    flow_here = "flow" in backbones and device in FLOW_HERE and flow.uses_torch
     reader = ChunkReader(
         settings.snippets,
         tuple(backbones),
@@ -86,8 +91,10 @@ def extract(
         hours = num_snippets / TimeGrid().rate_hz / 3600
         print(
             f"to extract: {len(missing) - len(failures)} videos, {num_snippets} snippets ({hours:.2f} h),"
-            f" {num_bytes / 1e9:.2f} GB of features; TV-L1 by {settings.snippets.flow.backend}"
-            f" {f'on {device}' if flow_here else 'in the workers'}, networks on {device}",
+            f" {num_bytes / 1e9:.2f} GB of features; decoded by {decoder_in_use(settings.reading.backend)}"
+            + f", flow by {flow.method} {f'on {device}' if flow_here else 'in the workers'}"
+            * ("flow" in backbones)
+            + f", networks on {device}",
             flush=True,
         )
         check_space(store.folder, num_bytes)
@@ -112,6 +119,19 @@ def extract(
         images.discard()
     torch.set_num_threads(threads)
     return failures
+
+
+def _check(backbones: Mapping[str, Backbone], settings: Extraction) -> None:
+    """What is wrong for every video is an error before the first."""
+    if settings.snippets.clip and "rgb" in settings.images:
+        raise UserError(
+            "backbone.finetune: got true with clips of frames, need a network for images;"
+            " give features=resnet101 or efficientnet_lite0"
+        )
+    if "flow" in backbones:
+        check_flow(settings.snippets.flow)
+    for backbone in backbones.values():
+        backbone.check(settings.snippets)
 
 
 def is_missing(video: VideoFile, store: FeatureStore, streams: Sequence[str], settings: Extraction) -> bool:

@@ -14,7 +14,7 @@ from tsrnet.datasets.records import VideoDataset, VideoRecord
 from tsrnet.datasets.snippet_sampler import SamplingSettings, SnippetSampler
 from tsrnet.features.store import FeatureSource, FeatureStore
 from tsrnet.pipeline.features import ExtractionConfig, ImportedFeatures, find_imported, prepare_features
-from tsrnet.pipeline.sources import DatasetSettings, DrawnSettings, what_to_get
+from tsrnet.pipeline.sources import LABELS, DatasetSettings, DrawnSettings, what_to_get
 from tsrnet.synthetic.simulated import SimulatedStore, SimulationSettings, store_features
 from tsrnet.video.snippet_images import SnippetImages
 
@@ -150,11 +150,11 @@ def _simulate(
 def _print_understood(dataset: VideoDataset) -> None:
     if dataset.understood:
         print(f"{dataset.name}: {dataset.understood}")
-    for remark in dataset.remarks[:_REMARKS]:
+    shown = dataset.remarks if dataset.name.startswith(LABELS) else ()  # of the user's own making
+    for remark in shown[:_REMARKS]:
         print(f"{dataset.name}: {remark}")
-    if len(dataset.remarks) > _REMARKS:
-        more = len(dataset.remarks) - _REMARKS
-        print(f"{dataset.name}: {more} more remarks in {MANIFEST} beside the features")
+    if more := len(dataset.remarks) - len(shown[:_REMARKS]):
+        print(f"{dataset.name}: {more} {'more ' * bool(shown)}remarks on the annotations, see {MANIFEST}")
 
 
 def _demand(availabilities: Sequence[Availability], *, drawn: bool) -> None:

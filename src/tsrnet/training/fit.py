@@ -80,24 +80,27 @@ def fit(
 
     `folder` gets `last.ckpt` every `settings.checkpoint_every` steps, and `logs/metrics.csv`.
     """
-    checkpoints = ModelCheckpoint(
-        folder, filename="last", every_n_train_steps=settings.checkpoint_every, enable_version_counter=False
-    )
-    trainer = _trainer(
-        settings,
-        folder,
-        max_steps=settings.max_steps,
-        loggers=[CSVLogger(folder, name="", version="logs"), *loggers],
-        callbacks=[
-            checkpoints,
-            LearningRateMonitor("step"),
-            SpeedMonitor(),
-            KeepSignal(),
-            StepProgress(f"training {folder.name}"),
-        ],
-    )
     last = folder / "last.ckpt"
     with _quiet(), _disk_errors(folder):
+        checkpoints = ModelCheckpoint(
+            folder,
+            filename="last",
+            every_n_train_steps=settings.checkpoint_every,
+            enable_version_counter=False,
+        )
+        trainer = _trainer(
+            settings,
+            folder,
+            max_steps=settings.max_steps,
+            loggers=[CSVLogger(folder, name="", version="logs"), *loggers],
+            callbacks=[
+                checkpoints,
+                LearningRateMonitor("step"),
+                SpeedMonitor(),
+                KeepSignal(),
+                StepProgress(f"training {folder.name}"),
+            ],
+        )
         trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
     trainer.strategy.barrier()
 
@@ -115,8 +118,8 @@ def predict(
     writer = PredictionWriter(store, order=order, identity=identity)
     callbacks = [writer, VideoProgress(f"testing ({data.stream})")]
     exact = replace(settings, precision="32-true")
-    trainer = _trainer(exact, store.folder.parent, loggers=[], callbacks=callbacks)
     with _quiet(), _disk_errors(store.folder):
+        trainer = _trainer(exact, store.folder.parent, loggers=[], callbacks=callbacks)
         trainer.predict(module, datamodule=data, return_predictions=False)
 
 

@@ -41,6 +41,9 @@ from tsrnet.models.registry import ModelSettings, build_model, describe_model, m
 from tsrnet.models.tsrnet import TSRNetOutput
 from tsrnet.models.video_model import SnippetPredictions, VideoModel
 
+# What its message recommends is private to torch.
+warnings.filterwarnings("ignore", message=".*all_gather is deprecated.*", category=FutureWarning)
+
 MIN_PAIRS = 2
 """Under this many pairs a batch has no L_KT (D11)."""
 

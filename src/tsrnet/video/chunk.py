@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from tsrnet.video.reader import UnreadableVideoError
-from tsrnet.video.snippets import Snippets, SnippetSettings, read_frames, snippets_of
+from tsrnet.video.snippets import Snippets, SnippetSettings, clips_of, read_frames, snippets_of
 from tsrnet.video.video_file import VideoFile
 
 CHUNK = 64
@@ -65,6 +65,10 @@ class ChunkReader:
         return frames if self.decodes_only else snippets_of(frames, self.settings, self.streams)
 
     def complete(self, pixels: Pixels) -> Snippets:
-        if isinstance(pixels, Snippets):
-            return pixels
-        return snippets_of(pixels, self.settings, self.streams, self.flow_device)
+        """The snippets; clips are cut here, so that frames which they share travel once."""
+        snippets = pixels
+        if not isinstance(snippets, Snippets):
+            snippets = snippets_of(snippets, self.settings, self.streams, self.flow_device)
+        if self.settings.clip and snippets.rgb is not None:
+            return replace(snippets, rgb=clips_of(snippets.rgb, self.settings.clip))
+        return snippets

@@ -1,4 +1,4 @@
-"""TV-L1 optical flow of frames, clipped and scaled as two-stream networks expect."""
+"""Optical flow of frames, clipped and scaled as two-stream networks expect."""
 
 from __future__ import annotations
 
@@ -9,19 +9,26 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from tsrnet.video.flow_settings import TVL1
+from tsrnet.video.flow_settings import DIS, RAFT, TVL1, FlowSettings
 
-_PAIRS_ON_GPU = 320
-"""Of 64 snippets; at 224 x 224 they take about 2 GB."""
+_PAIRS_ON_GPU = {"tvl1": 320, "raft_small": 32, "raft_large": 32}
+"""Of 64 snippets; at 224 x 224 TV-L1's 320 take about 2 GB."""
+_DIS_PRESETS = {
+    "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
+    "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
+    "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
+}
 
 
-def flow_fields(frames: npt.NDArray[np.uint8], method: TVL1, device: str = "cpu") -> npt.NDArray[np.float32]:
+def flow_fields(
+    frames: npt.NDArray[np.uint8], method: FlowSettings, device: str = "cpu"
+) -> npt.NDArray[np.float32]:
     """Flow from each frame to the next.
 
     Args:
         frames: (t + 1, h, w, 3) uint8 RGB.
-        method: the parameters.
-        device: where our TV-L1 computes, in torch's words; OpenCV's has the CPU only.
+        method: its parameters.
+        device: where torch computes, in its words; OpenCV's methods have the CPU only.
 
     Returns:
         (t, 2, h, w) float32, x then y, in units of `method.bound` pixels, within [-1, 1].
@@ -29,27 +36,52 @@ def flow_fields(frames: npt.NDArray[np.uint8], method: TVL1, device: str = "cpu"
     grey = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])
     fields = np.zeros((len(grey) - 1, 2, *grey.shape[1:]), np.float32)
     moved = np.flatnonzero((grey[1:] != grey[:-1]).any(axis=(1, 2)))  # a repeated frame has not
-    if method.backend == "opencv":
+    if method.uses_torch:
+        # One pair at a time on a CPU: what it needs then stays in the cache.
+        at_once = 1 if device == "cpu" else _PAIRS_ON_GPU[method.method]
+        for start in range(0, len(moved), at_once):
+            pairs = moved[start : start + at_once]
+            fields[pairs] = _by_torch(frames if isinstance(method, RAFT) else grey, pairs, method, device)
+    else:
         for pair in moved:
             flow = _opencv_solver(method).calc(grey[pair], grey[pair + 1], None)
             fields[pair] = flow.transpose(2, 0, 1)
-    else:
-        import torch  # not on top: workers that take OpenCV's start faster without
-
-        from tsrnet.video.tvl1 import can_compile, tvl1_flow
-
-        # One pair at a time on a CPU: what it needs then stays in the cache.
-        at_once, compiled = 1 if device == "cpu" else _PAIRS_ON_GPU, can_compile(device)
-        for start in range(0, len(moved), at_once):
-            pairs = moved[start : start + at_once]
-            first, second = (torch.from_numpy(grey[pairs + k]).to(device) for k in (0, 1))
-            fields[pairs] = tvl1_flow(first, second, method, compiled=compiled).cpu().numpy()
     clipped: npt.NDArray[np.float32] = np.clip(fields / np.float32(method.bound), -1, 1)
     return clipped
 
 
+def check_flow(method: FlowSettings) -> None:
+    """Raises UserError where RAFT's weights cannot be had; they are downloaded once, here."""
+    if isinstance(method, RAFT):
+        from tsrnet.video.raft import raft
+
+        raft(method)
+
+
+def _by_torch(
+    images: npt.NDArray[np.uint8], pairs: npt.NDArray[np.intp], method: FlowSettings, device: str
+) -> npt.NDArray[np.float32]:
+    import torch  # not on top: workers that take OpenCV's start faster without
+
+    first, second = (torch.from_numpy(images[pairs + k]).to(device) for k in (0, 1))
+    if isinstance(method, RAFT):
+        from tsrnet.video.raft import raft_flow
+
+        flow = raft_flow(first, second, method)
+    else:
+        assert isinstance(method, TVL1)
+        from tsrnet.video.tvl1 import can_compile, tvl1_flow
+
+        flow = tvl1_flow(first, second, method, compiled=can_compile(device))
+    fields: npt.NDArray[np.float32] = flow.cpu().numpy()
+    return fields
+
+
 @functools.lru_cache(maxsize=1)
-def _opencv_solver(method: TVL1) -> Any:
+def _opencv_solver(method: FlowSettings) -> Any:
+    if isinstance(method, DIS):
+        return cv2.DISOpticalFlow_create(_DIS_PRESETS[method.preset])  # type: ignore[attr-defined]
+    assert isinstance(method, TVL1)
     solver = cv2.optflow.DualTVL1OpticalFlow_create(  # type: ignore[attr-defined]
         tau=method.tau,
         lambda_=method.lambda_,

@@ -1,19 +1,20 @@
-"""Reads frames of a video file, resampled to 30 Hz by their timestamps, by decord or PyAV."""
+"""Reads frames of a video file, resampled to 30 Hz by their timestamps, by decord, PyAV or TorchCodec."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import av
 import cv2
-import decord
 import numpy as np
 import numpy.typing as npt
 
+from tsrnet.core.errors import UserError
 from tsrnet.video.time_grid import FRAME_RATE_HZ
 
 _AT_ONCE = 16
@@ -23,7 +24,6 @@ Image = npt.NDArray[np.uint8]
 
 # What FFmpeg finds wrong with a file comes back as an error with the file's name.
 av.logging.set_level(None)
-decord.logging.set_level(decord.logging.QUIET)
 
 
 class UnreadableVideoError(Exception):
@@ -47,9 +47,10 @@ class _Decoder(Protocol):
 class VideoFrames:
     """The frames of a file at 30 Hz: frame k is the one shown k / 30 s after the first.
 
-    `backend`: "decord", "pyav", or "auto": decord, but PyAV where decord fails and for MPEG-4 part 2
-    (XVID), of which decord returns a wrong last frame now and then. Raises UnreadableVideoError, here
-    and in `read`.
+    `backend`: "decord", "pyav", "torchcodec", or "auto": decord, but PyAV where decord is not installed
+    (it has no wheel for ARM and macOS) or fails, and for MPEG-4 part 2 (XVID), of which decord returns a
+    wrong last frame now and then. Raises UnreadableVideoError, here and in `read`, and UserError where
+    the backend cannot run.
     """
 
     def __init__(self, path: Path, backend: str = "auto") -> None:
@@ -60,7 +61,7 @@ class VideoFrames:
             raise UnreadableVideoError("the file is empty")
         self._fallback = backend == "auto"
         if backend == "auto":
-            backend = "pyav" if _codec(path) == "mpeg4" else "decord"
+            backend = "pyav" if _decord() is None or _codec(path) == "mpeg4" else "decord"
         try:
             try:
                 self._open(backend)
@@ -73,7 +74,7 @@ class VideoFrames:
 
     def _open(self, backend: str) -> None:
         self.backend = backend
-        self._decoder: _Decoder = _Decord(self.path) if backend == "decord" else _PyAV(self.path)
+        self._decoder: _Decoder = _DECODERS[backend](self.path)
         start_s, rate_hz = self._decoder.start_s, self._decoder.rate_hz
         if not start_s.size or not rate_hz > 0:
             raise UnreadableVideoError("it holds no frame")
@@ -88,11 +89,11 @@ class VideoFrames:
     def __len__(self) -> int:
         return len(self._source)
 
-    def read(self, start: int, stop: int, *, resize: int, crop: int) -> Image:
+    def read(self, start: int, stop: int, *, resize: int | tuple[int, int], crop: int) -> Image:
         """Frames start, ..., stop - 1 as (stop - start, crop, crop, 3) RGB.
 
-        The shorter side is resized to `resize` pixels, then the centre is cropped. Indices past
-        the end repeat the last frame.
+        The shorter side is resized to `resize` pixels, or both to (height, width), then the centre is
+        cropped. Indices before the start repeat the first frame, those past the end the last.
         """
         try:
             source = self._source[np.clip(np.arange(start, stop), 0, len(self) - 1)]
@@ -111,6 +112,9 @@ class _Decord:
     """Any frame at once; it turns frames by itself."""
 
     def __init__(self, path: Path) -> None:
+        decord = _decord()
+        if decord is None:
+            raise UserError("video.backend: got decord, which is not installed here; give auto or pyav")
         with _reasons("decord"):
             self._reader = decord.VideoReader(str(path), num_threads=1)
             every = range(len(self._reader))
@@ -159,10 +163,60 @@ class _PyAV:
             yield from container.decode(video=0)
 
 
+class _TorchCodec(_PyAV):
+    """Any frame at once; timestamps from the file's packets, as without decoding it has none."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        try:
+            from torchcodec.decoders import VideoDecoder
+        except (ImportError, OSError, RuntimeError) as error:
+            reason = str(error).strip().split("\n")[0][:100]
+            raise UserError(
+                f"video.backend: got torchcodec, which cannot run here ({reason}); pip install"
+                " 'tsrnet[torchcodec]' and FFmpeg's shared libraries, or give auto"
+            ) from error
+        with _reasons("TorchCodec"):
+            self._decoder = VideoDecoder(str(path), dimension_order="NHWC", num_ffmpeg_threads=1)
+
+    def read(self, numbers: npt.NDArray[np.intp]) -> Iterator[Image]:
+        for first in range(0, len(numbers), _AT_ONCE):
+            with _reasons("TorchCodec"):
+                batch = self._decoder.get_frames_at(numbers[first : first + _AT_ONCE].tolist())
+            yield from batch.data.numpy()
+
+
+_DECODERS: dict[str, type[_Decord | _PyAV]] = {"decord": _Decord, "pyav": _PyAV, "torchcodec": _TorchCodec}
+
+
+@functools.cache
+def _decord() -> Any:
+    """decord, quiet; None where it is not installed."""
+    try:
+        import decord
+    except (ImportError, OSError):
+        return None
+    decord.logging.set_level(decord.logging.QUIET)
+    return decord
+
+
+def decoder_in_use(backend: str) -> str:
+    """What decodes, in words."""
+    if backend != "auto":
+        return backend
+    return "decord (PyAV where it fails)" if _decord() else "PyAV (decord is not installed)"
+
+
 def _codec(path: Path) -> str:
     with contextlib.suppress(av.FFmpegError, IndexError), av.open(str(path)) as container:
         return str(container.streams.video[0].codec_context.name)
     return ""
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    """What the libraries raise for a file that they cannot read."""
+    own = (_decord().DECORDError,) if _decord() else ()
+    return (*own, av.FFmpegError, RuntimeError, ValueError, IndexError)
 
 
 @contextlib.contextmanager
@@ -170,15 +224,18 @@ def _reasons(name: str) -> Iterator[None]:
     """Errors of a library as UnreadableVideoError, without stack trace and source position."""
     try:
         yield
-    except (decord.DECORDError, RuntimeError, av.FFmpegError, ValueError) as error:
+    except _errors() as error:
         line = str(error).strip().split("\n")[0]
         raise UnreadableVideoError(f"{name}: {re.split(r'] |Check failed: ', line)[-1][:160]}") from error
 
 
-def _centre(frame: Image, resize: int, crop: int) -> Image:
+def _centre(frame: Image, resize: int | tuple[int, int], crop: int) -> Image:
     height, width = frame.shape[:2]
-    scale = resize / min(height, width)
-    size = (max(crop, round(width * scale)), max(crop, round(height * scale)))
+    if isinstance(resize, int):
+        scale = resize / min(height, width)
+        size = (max(crop, round(width * scale)), max(crop, round(height * scale)))
+    else:
+        scale, size = min(resize[0] / height, resize[1] / width), (resize[1], resize[0])
     frame = np.asarray(
         cv2.resize(frame, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR), np.uint8
     )

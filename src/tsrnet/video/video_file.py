@@ -26,7 +26,7 @@ SHORTER_BY_S = 1.0
 class ReadingSettings:
     """How videos are read: `backend` of the decoder, limit for opening one or reading 64 snippets."""
 
-    backend: Literal["auto", "decord", "pyav"] = "auto"
+    backend: Literal["auto", "decord", "pyav", "torchcodec"] = "auto"
     timeout_s: Positive = 600.0
 
 

@@ -1,0 +1,74 @@
+"""Torchvision's networks for images (ImageNet) and for clips (Kinetics), and a small ResNet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torchvision
+from torch import nn
+
+from tsrnet.core.errors import UserError
+from tsrnet.features.backbones.network import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    PRETRAINED,
+    RGB_CHANNELS,
+    Network,
+    cut_classifier,
+    downloading,
+    inflate_first_convolution,
+)
+
+IMAGES = frozenset(torchvision.models.list_models(module=torchvision.models))
+CLIPS = frozenset(torchvision.models.list_models(module=torchvision.models.video))
+
+
+def published(name: str, weights: str) -> str | None:
+    """IMAGENET1K_V1, KINETICS400_V1, ...: what `weights` stands for; None where there are no such ones."""
+    if name not in IMAGES | CLIPS:
+        return None
+    known = torchvision.models.get_model_weights(name)
+    if weights in PRETRAINED:
+        return str(known.DEFAULT.name)
+    return weights if weights in known.__members__ else None
+
+
+def build(name: str, channels: int, weights: str | None) -> Network:
+    """A network with published weights, or random ones. Mean and standard deviation are the weights' own."""
+    if name == "resnet10":
+        return _without_classifier(_resnet10(), channels, IMAGENET_MEAN, IMAGENET_STD)
+    if name not in IMAGES | CLIPS:
+        raise UserError(
+            f"features.backbone: got {name}, need resnet10, efficientnet_lite0, a network of torchvision"
+            " (resnet101, r2plus1d_18), timm/NAME or open_clip/NAME"
+        )
+    if name in CLIPS and channels != RGB_CHANNELS:
+        raise UserError(
+            f"features.backbone: got {name} for the flow stream, which takes RGB only; give stream=rgb, or"
+            f" features.backbone={name}+efficientnet_lite0: flow by the second"
+        )
+    known = torchvision.models.get_model_weights(name)
+    pixels = (known[weights] if weights else known.DEFAULT).transforms()
+    with downloading(name, weights):
+        module = torchvision.models.get_model(name, weights=weights)
+    return _without_classifier(module, channels, pixels.mean, pixels.std, takes_clips=name in CLIPS)
+
+
+def _without_classifier(
+    module: nn.Module,
+    channels: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    *,
+    takes_clips: bool = False,
+) -> Network:
+    classifier, num_features = cut_classifier(module)
+    if channels != RGB_CHANNELS:
+        inflate_first_convolution(module, channels)
+    return Network(module, num_features, mean, std, (classifier,), takes_clips=takes_clips)
+
+
+def _resnet10() -> nn.Module:
+    """torchvision's ResNet with one basic block a level: small enough to train in a minute."""
+    network: nn.Module = torchvision.models.ResNet(torchvision.models.resnet.BasicBlock, [1, 1, 1, 1])
+    return network
