@@ -13,12 +13,16 @@ from tsrnet.__main__ import VERBS
 CONF = Path(__file__).parents[1] / "conf"
 PAGE = Path(__file__).with_name("configuration.md")
 HEAD = """\
-# Configuration
+# Commands and configuration
 
-Every key and choice, made from `conf/` by `python docs/build_configuration.py`. A key is set as `key=value`,
-a choice as `group=option`; `${...}` takes the value of another key, `null` is nothing. A command prints all
-of its configuration with `--cfg job`, and what is changed often with `--help`. `hydra.run.dir=DIR` says where
-a run folder goes; `--config-dir DIR` adds files of your own, see [extending.md](extending.md).
+This page lists every command, key and choice. `python docs/build_configuration.py` makes it from the files
+in `conf/`.
+
+- `key=value` sets a key. `group=option` makes a choice.
+- `${...}` is the value of another key. `null` means nothing.
+- `--help` prints the keys that people change most. `--cfg job` prints the whole configuration of a command.
+- `hydra.run.dir=DIR` gives the run folder another name.
+- `--config-dir DIR` adds [files of your own](howto/own_dataset.md#options-of-your-own).
 """
 
 
@@ -33,12 +37,12 @@ class Key:
 
 @dataclass(frozen=True)
 class File:
-    """A file of conf/: the command that its first comment shows, what the others say, and what it sets."""
+    """A file of conf/: the command in its first comment, the text of the other comments, and what it sets."""
 
     command: str
     about: str
     package: str | None  # "_global_"; None: that of its folder
-    bases: tuple[str, ...]  # files that it begins with
+    bases: tuple[str, ...]  # files that it starts from
     chosen: tuple[tuple[str, str], ...]  # group, option
     keys: tuple[Key, ...]
 
@@ -49,7 +53,8 @@ class File:
         package = lines.pop(0).split()[1] if lines[0].startswith("@package") else None
         defaults = yaml.safe_load(text).get("defaults", [])
         bases = tuple(entry for entry in defaults if isinstance(entry, str) and entry != "_self_")
-        chosen = tuple(pair for entry in defaults if isinstance(entry, dict) for pair in entry.items())
+        pairs = [pair for entry in defaults if isinstance(entry, dict) for pair in entry.items()]
+        chosen = tuple((name, option) for name, option in pairs if "hydra/job_logging" not in name)
         keys = tuple(_keys(yaml.compose(text), text.splitlines()))
         return cls(lines[0], " ".join(lines[1:]), package, bases, chosen, keys)
 
@@ -73,8 +78,8 @@ def _keys(node: yaml.Node, lines: list[str], path: tuple[str, ...] = ()) -> Iter
 def page() -> str:
     """The whole page as Markdown."""
     first = [_group(name) for name, _ in File.read(CONF / "train.yaml").chosen]
-    folders = sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name not in VERBS)
-    groups = sorted(set(folders), key=lambda name: (first + folders).index(name))
+    folders = sorted({str(path.parent.relative_to(CONF)) for path in CONF.rglob("*/*.yaml")} - set(VERBS))
+    groups = sorted(folders, key=lambda name: (first + folders).index(name))
     parts = [HEAD, "## Commands\n", *map(_command, VERBS)]
     parts += ["## Groups\n", _contents(groups), *map(_options, groups)]
     return "\n".join(parts)
@@ -85,9 +90,11 @@ def _command(verb: str) -> str:
     file = File.read(path if path.is_file() else CONF / f"{verb}.yaml")
     parts = [f"### {verb}\n", f"    {file.command}\n", _text(file.about) + "\n"]
     if file.bases:
-        parts.append(f"Takes all keys and groups of [{file.bases[0]}](#{file.bases[0]}), too.\n")
+        parts.append(f"It also takes all keys and groups of [{file.bases[0]}](#{file.bases[0]}).\n")
     if file.chosen:
-        rows = [f"| [{name}](#{_group(name)}) | `{option}` |" for name, option in file.chosen]
+        rows = [
+            f"| {_link(_group(name))}{_place(name)} | {_option(option)} |" for name, option in file.chosen
+        ]
         parts.append("\n".join(["| group | default |", "|---|---|", *rows]) + "\n")
     parts += _table([key for key in file.keys if not key.path.startswith("hydra.")])
     return "\n".join(parts)
@@ -97,7 +104,7 @@ def _contents(groups: list[str]) -> str:
     rows = []
     for group in groups:
         options = ", ".join(f"`{path.stem}`" for path in sorted((CONF / group).glob("*.yaml")))
-        rows.append(f"| [{group}](#{group}) | {options} |")
+        rows.append(f"| {_link(group)} | {options} |")
     return "\n".join(["| group | options |", "|---|---|", *rows]) + "\n"
 
 
@@ -105,23 +112,37 @@ def _options(group: str) -> str:
     parts = [f"### {group}\n"]
     for path in sorted((CONF / group).glob("*.yaml")):
         file = File.read(path)
-        said = [_text(file.about)] if file.about else []
-        said += [f"Begins with `{group}={base}`." for base in file.bases]
+        about = [_text(file.about)] if file.about else []
+        about += [f"It starts from `{group}={base}`." for base in file.bases]
         if file.chosen:
             options = ", ".join(f"`{_group(name)}={option}`" for name, option in file.chosen)
-            said.append(f"Chooses {options}, too.")
+            about.append(f"It also chooses {options}.")
         words = file.command.split()
         choice = next((w for w in words if w.lstrip("+") == f"{group}={path.stem}"), words[-1])
         parts += [f"#### `{choice}`\n", f"    {file.command}\n"]
-        parts += [" ".join(said) + "\n"] if said else []
-        whole = file.package == "_global_" or group == "experiment"  # these hold no settings of a group
+        parts += [" ".join(about) + "\n"] if about else []
+        whole = file.package == "_global_" or group == "reproduce/tables"  # no keys of a command
         parts += _table(file.keys, prefix="" if whole else f"{group}.")
     return "\n".join(parts)
 
 
 def _group(name: str) -> str:
-    """The group of an entry of a defaults list, as `override /transfer@_global_.transfer`."""
-    return name.removeprefix("override ").removeprefix("/").partition("@")[0]
+    """The group of an entry of a defaults list: `transfer` of `override /transfer@_global_.transfer`."""
+    return name.removeprefix("override ").removeprefix("optional ").removeprefix("/").partition("@")[0]
+
+
+def _link(group: str) -> str:
+    return f"[{group}](#{group.replace('/', '')})"
+
+
+def _place(name: str) -> str:
+    """The key that an entry like `optimizer@backbone.optimizer` fills, where it is not that of the group."""
+    place = name.partition("@")[2]
+    return f" at `{place}`" if place else ""
+
+
+def _option(option: str) -> str:
+    return "that of the dataset, if there is one" if "${" in option else f"`{option}`"
 
 
 def _table(keys: Sequence[Key], *, prefix: str = "") -> list[str]:

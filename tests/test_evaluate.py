@@ -7,62 +7,59 @@ import json
 import os
 import pickle
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-Train = Callable[..., subprocess.CompletedProcess[str]]
+Command = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory, train: Train) -> Path:
+def root(data: Path, train: Command) -> Path:
     """Runs of one stream each, which share the stages of one data folder, and one of both."""
-    root = tmp_path_factory.mktemp("runs")
     for stream in ("rgb", "flow", "two_stream"):
-        result = train(
-            f"stream={stream}", "transfer=none", f"paths.data={root}/data", f"hydra.run.dir={root}/{stream}"
-        )
-        assert result.returncode == 0, result.stderr
-    return root
+        result = train(f"stream={stream}", f"hydra.run.dir={data.parent}/{stream}")
+        assert result.code == 0, result.err
+    return data.parent
 
 
-def evaluate(root: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tsrnet.evaluate", *overrides]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, cwd=root)
+@pytest.fixture
+def evaluate(command: Command, root: Path) -> Command:
+    return lambda *overrides: command("evaluate", *overrides, folder=root)
 
 
 def read(path: Path) -> Any:
     return json.loads(path.read_text())
 
 
-def test_the_same_constants_give_the_same_figures_without_the_networks(root: Path) -> None:
+def test_the_same_constants_give_the_same_figures_without_the_networks(evaluate: Command, root: Path) -> None:
     """The weights are hidden: what the networks said is kept."""
-    result = evaluate(root, "run=two_stream", "hydra.run.dir=again")
-    assert result.returncode == 0, result.stderr
-    assert "testing" not in result.stderr
+    result = evaluate("run=two_stream", "hydra.run.dir=again")
+    assert result.code == 0, result.err
+    assert "testing" not in result.err
     for name in ("metrics.json", "detections.json"):
         assert read(root / "again" / name) == read(root / "two_stream" / name)
 
 
-def test_two_runs_of_one_stream_fuse(root: Path) -> None:
-    result = evaluate(root, "run=[rgb,flow]", "hydra.run.dir=fused", "localization.theta=0.5")
-    assert result.returncode == 0, result.stderr
+def test_two_runs_of_one_stream_fuse(evaluate: Command, root: Path) -> None:
+    result = evaluate("run=[rgb,flow]", "hydra.run.dir=fused", "localization.theta=0.5")
+    assert result.code == 0, result.err
     assert read(root / "fused" / "detections.json") == read(root / "two_stream" / "detections.json")
     assert list(read(root / "fused" / "metrics.json")["recognition"]) == ["rgb", "flow", "fusion"]
-    result = evaluate(root, "run=[rgb,rgb]")
-    assert result.returncode == 2
-    assert "two runs with the same stream" in result.stderr
+    result = evaluate("run=[rgb,rgb]")
+    assert result.code == 2
+    assert "two runs with the same stream" in result.err
 
 
-def test_a_sweep_ends_with_a_table_a_picture_and_the_names_of_jobs_that_failed(root: Path) -> None:
-    result = evaluate(root, "-m", "run=two_stream", "localization.theta=0,0.5,1,7", "hydra.sweep.dir=sweep")
-    assert result.returncode == 1
-    assert "localization.theta: got 7.0" in result.stderr
-    assert "failed: sweep/3" in result.stdout
+def test_a_sweep_ends_with_a_table_a_picture_and_the_names_of_jobs_that_failed(
+    evaluate: Command, root: Path
+) -> None:
+    result = evaluate("-m", "run=two_stream", "localization.theta=0,0.5,1,7", "hydra.sweep.dir=sweep")
+    assert result.code == 1
+    assert "localization.theta: got 7.0" in result.err
+    assert "failed: sweep/3" in result.out
     assert (root / "sweep" / "sweep.png").read_bytes().startswith(b"\x89PNG")
     with (root / "sweep" / "sweep.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -75,35 +72,37 @@ def test_a_sweep_ends_with_a_table_a_picture_and_the_names_of_jobs_that_failed(r
         assert fused["recognition"][stream] == read(root / stream / "metrics.json")["recognition"][stream]
 
 
-def test_weights_of_another_file(root: Path) -> None:
+def test_weights_of_another_file(evaluate: Command, root: Path) -> None:
     stages = [name for name in read(root / "rgb" / "metrics.json")["stages"] if name.startswith("tsrnet-rgb")]
     weights = root / "data" / "stages" / stages[0] / "weights.pt"
     shutil.copy(weights, root / "mine.pt")
-    result = evaluate(root, "run=rgb", "checkpoint=mine.pt", "hydra.run.dir=mine")
-    assert result.returncode == 0, result.stderr
+    result = evaluate("run=rgb", "checkpoint=mine.pt", "hydra.run.dir=mine")
+    assert result.code == 0, result.err
     mine, trained = (read(root / name / "metrics.json") for name in ("mine", "rgb"))
     assert mine["detection"] == trained["detection"]
     assert mine["stages"][0].startswith("sha256 ")
 
 
-def test_weights_of_another_stream_or_of_other_classes_are_refused(root: Path, tmp_path: Path) -> None:
+def test_weights_of_another_stream_or_of_other_classes_are_refused(
+    evaluate: Command, root: Path, tmp_path: Path
+) -> None:
     """Of the same sizes, so that they would load."""
     stages = {name.split("-")[1]: name for name in read(root / "two_stream" / "metrics.json")["stages"]}
     folder = root / "data" / "stages"
-    result = evaluate(root, "run=rgb", f"checkpoint={folder / stages['flow']}/weights.pt")
-    assert result.returncode == 2
-    assert "is of stream=flow, the run's is rgb" in result.stderr
+    result = evaluate("run=rgb", f"checkpoint={folder / stages['flow']}/weights.pt")
+    assert result.code == 2
+    assert "is of stream=flow, the run's is rgb" in result.err
     shutil.copytree(folder / stages["rgb"], tmp_path / "stage")
     said = read(tmp_path / "stage" / "identity.json")
     said["classes"][2] = "Juggling"
     (tmp_path / "stage" / "identity.json").write_text(json.dumps(said))
-    result = evaluate(root, "run=rgb", f"checkpoint={tmp_path}/stage/weights.pt")
-    assert result.returncode == 2
-    assert "other classes than the run" in result.stderr
-    assert "Juggling" in result.stderr
+    result = evaluate("run=rgb", f"checkpoint={tmp_path}/stage/weights.pt")
+    assert result.code == 2
+    assert "other classes than the run" in result.err
+    assert "Juggling" in result.err
 
 
-def test_a_run_folder_of_a_stranger_executes_nothing(root: Path, tmp_path: Path) -> None:
+def test_a_run_folder_of_a_stranger_executes_nothing(evaluate: Command, root: Path, tmp_path: Path) -> None:
     """Neither by a tag of YAML nor by a `_target_`, nor by a pickle for weights."""
     mark = tmp_path / "executed"
     for name in ("tag", "target", "pickle"):
@@ -114,14 +113,14 @@ def test_a_run_folder_of_a_stranger_executes_nothing(root: Path, tmp_path: Path)
     (tmp_path / "target" / "config.yaml").write_text(config.replace("model:\n", hostile))
     (tmp_path / "weights.pt").write_bytes(pickle.dumps(Evil(str(mark))))
     results = [
-        evaluate(root, f"run={tmp_path}/tag"),
-        evaluate(root, f"run={tmp_path}/target", f"hydra.run.dir={tmp_path}/out"),
-        evaluate(root, f"run={tmp_path}/pickle", f"checkpoint={tmp_path}/weights.pt"),
+        evaluate(f"run={tmp_path}/tag"),
+        evaluate(f"run={tmp_path}/target", f"hydra.run.dir={tmp_path}/out"),
+        evaluate(f"run={tmp_path}/pickle", f"checkpoint={tmp_path}/weights.pt"),
     ]
     assert not mark.exists()
-    assert [result.returncode for result in results] == [2, 0, 2]
-    assert "no configuration of a run" in results[0].stderr
-    assert "no weights of this network" in results[2].stderr
+    assert [result.code for result in results] == [2, 0, 2]
+    assert "no configuration of a run" in results[0].err
+    assert "no weights of this network" in results[2].err
 
 
 class Evil:
@@ -133,20 +132,16 @@ class Evil:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "words"),
+    ("overrides", "said"),
     [
-        ((), ("run: got nothing",)),
-        (("run=nowhere",), ("nowhere", "no config.yaml")),
-        (("run=rgb", "paths.stages=elsewhere"), ("elsewhere", "is not there, or not finished")),
-        (("run=rgb", "localization.threshold=[0.1,0.2]"), ("localization.nms: got null",)),
-        (("run=rgb", "+loss.alpha=3"), ("loss.alpha", "belongs to the run")),
-        (("run=rgb", "checkpoint=rgb/metrics.json"), ("metrics.json", "no weights of this network")),
-        (("run=two_stream", "checkpoint=mine.pt"), ("checkpoint: holds one stream",)),
+        ("", "run: got nothing"),
+        ("run=nowhere", "run: got nowhere, there is no config.yaml"),
+        ("run=rgb paths.stages=elsewhere", "is not there, or not finished"),
+        ("run=rgb localization.threshold=[0.1,0.2]", "localization.nms: got null"),
+        ("run=rgb +loss.alpha=3", "loss.alpha: belongs to the run"),
+        ("run=rgb checkpoint=rgb/metrics.json", "rgb/metrics.json: holds no weights of this network"),
+        ("run=two_stream checkpoint=mine.pt", "checkpoint: holds one stream"),
     ],
 )
-def test_a_mistake_is_one_line(root: Path, overrides: tuple[str, ...], words: tuple[str, ...]) -> None:
-    result = evaluate(root, *overrides)
-    assert result.returncode == 2
-    lines = result.stderr.strip().splitlines()
-    assert len(lines) == 1, result.stderr
-    assert all(word in lines[0] for word in words), lines[0]
+def test_a_mistake_is_one_line(evaluate: Command, overrides: str, said: str) -> None:
+    assert said in evaluate(*overrides.split()).mistake

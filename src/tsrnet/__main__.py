@@ -15,6 +15,7 @@ VERBS = (
     "extract",
     "import_features",
     "check",
+    "compose",
     "score",
     "export",
     "import_annotations",

@@ -53,5 +53,9 @@ def test_a_trainer_s_machine_has_no_effect_and_its_training_has() -> None:
     }
     assert set(others) == {field.name for field in fields(TrainerSettings)}
     base = TrainerSettings()
-    changed = {name for name, value in others.items() if identity_of(replace(base, **{name: value})) != identity_of(base)}
+    changed = {
+        name
+        for name, value in others.items()
+        if identity_of(replace(base, **{name: value})) != identity_of(base)
+    }
     assert changed == {"precision", "max_steps", "gradient_clip", "accumulate"}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,9 +29,7 @@ run_job(wait, Path(sys.argv[1]))
 def started(folder: Path) -> subprocess.Popen[str]:
     """A job in another process that has begun and waits for a line."""
     pipe = subprocess.PIPE
-    process = subprocess.Popen(
-        [sys.executable, "-c", _JOB, str(folder)], stdin=pipe, stdout=pipe, text=True
-    )
+    process = subprocess.Popen([sys.executable, "-c", _JOB, str(folder)], stdin=pipe, stdout=pipe, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "begun\n"
     return process
@@ -109,8 +106,7 @@ def test_waiting_ends_when_no_job_runs(tmp_path: Path, monkeypatch: pytest.Monke
         begun.set()
         go_on.wait(30)
 
-    job: Callable[[], object] = lambda: run_job(work, tmp_path / "0")  # noqa: E731
-    thread = threading.Thread(target=job)
+    thread = threading.Thread(target=run_job, args=(work, tmp_path / "0"))
     thread.start()
     begun.wait(30)
     reported: list[int] = []

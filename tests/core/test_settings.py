@@ -194,10 +194,7 @@ def test_a_setting_out_of_range_is_named(
         kind(**values)
 
 
-MEAN = {"attention": "mean", "hops": 2}
 TOGETHER: list[tuple[type[Any], str, dict[str, Any], str]] = [
-    (TSRNetSettings, "model", MEAN, "model.hops: got 2, need 1 with attention=mean"),
-    (TSRNetPlusSettings, "model", {"tsrnet": MEAN}, "model.tsrnet.hops: got 2, need 1 with attention=mean"),
     (LocalizationSettings, "localization", {"threshold": [0.1, 0.2]}, "localization.nms: got null, need"),
     (SnippetSettings, "features", {"crop": 80, "resize": 64}, "features.crop: got 80, need at most"),
     (DemoSettings, "dataset", {"clips_per_class": 0}, f"trimmed.clips_per_class: got 0, need {COUNT}"),

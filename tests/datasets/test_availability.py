@@ -14,7 +14,9 @@ from tsrnet.datasets.records import VideoDataset, VideoRecord
 from tsrnet.features.store import FeatureStore
 
 
-def dataset(folder: Path, train: tuple[str, ...], test: tuple[str, ...], duration_s: float = 1.0) -> VideoDataset:
+def dataset(
+    folder: Path, train: tuple[str, ...], test: tuple[str, ...], duration_s: float = 1.0
+) -> VideoDataset:
     def records(subset: str, names: tuple[str, ...]) -> tuple[VideoRecord, ...]:
         return tuple(VideoRecord(name, subset, duration_s, ("a",), ()) for name in names)
 

@@ -113,9 +113,7 @@ def test_annotations_and_features_are_found_by_path_or_text(
 
 
 @pytest.mark.parametrize("kind", [str, Path])
-def test_clips_of_ucf101_are_paired_by_class(
-    tmp_path: Path, features: Path, lists: Path, kind: type
-) -> None:
+def test_clips_of_ucf101_are_paired_by_class(tmp_path: Path, features: Path, lists: Path, kind: type) -> None:
     trimmed = UCF101DataModule(kind(lists), kind(features), classes=("Diving", "Billiards"))
     assert trimmed.classes == ("Billiards", "Diving")
     module = made(tmp_path, features, trimmed=trimmed, overlap={"Diving": "Diving"})
@@ -244,7 +242,9 @@ def test_training_is_given_ids_and_labels_only(tmp_path: Path, features: Path) -
 
 
 def on(module: VideoDataModule, rank: int, num_ranks: int) -> VideoDataModule:
-    trainer = SimpleNamespace(global_rank=rank, world_size=num_ranks, global_step=0, accumulate_grad_batches=1)
+    trainer = SimpleNamespace(
+        global_rank=rank, world_size=num_ranks, global_step=0, accumulate_grad_batches=1
+    )
     module.trainer = trainer  # type: ignore[assignment]
     return module
 
@@ -278,7 +278,9 @@ def test_a_checkpoint_of_the_same_data_loads_whatever_cannot_change_a_batch(
     tmp_path: Path, features: Path
 ) -> None:
     state = made(tmp_path, features).state_dict()
-    path = annotations(tmp_path / "activitynet.json", "activitynet", ENTRIES | {"w": ("test", [("Diving", 0, 1)])})
+    path = annotations(
+        tmp_path / "activitynet.json", "activitynet", ENTRIES | {"w": ("test", [("Diving", 0, 1)])}
+    )
     again = ActivityNetDataModule(path, features, batch_size=2, protocol="activitynet", num_workers=3)
     again.load_state_dict(state)
     store = FeatureStore(tmp_path / "features")

@@ -164,7 +164,9 @@ def test_the_grid_of_a_video_says_when_its_detections_are() -> None:
 
 def test_the_confusion_is_that_of_the_last_stream() -> None:
     both = [
-        replace(one, probabilities={"rgb": one.probabilities["rgb"], "fusion": one.probabilities["rgb"][::-1]})
+        replace(
+            one, probabilities={"rgb": one.probabilities["rgb"], "fusion": one.probabilities["rgb"][::-1]}
+        )
         for one in RESULTS
     ]
     unlabelled = replace(RECORDS[0], id="x", labels=())

@@ -58,7 +58,9 @@ def test_stored_stages_are_listed_and_leftovers_of_the_dead_removed(tmp_path: Pa
         if finish:
             stage.finish({"a": torch.zeros(2)})
         os.utime(stage.folder / "identity.json", (1e9 + seed, 1e9 + seed))
-    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    dead = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True
+    )
     part = tmp_path / f".predictions-rgb-0.{platform.node()}.{dead.stdout.strip()}"
     part.mkdir()
     (part / "index.0.json").write_text("[]")

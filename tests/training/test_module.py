@@ -31,7 +31,9 @@ from tsrnet.training.module import TSRNetModule
 from tsrnet.video.time_grid import TimeGrid
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*does not have many workers", "ignore:.*in eval mode at the start of training", "ignore:.*LeafSpec"
+    "ignore:.*does not have many workers",
+    "ignore:.*in eval mode at the start of training",
+    "ignore:.*LeafSpec",
 )
 SETTINGS = TSRNetSettings(attention_size=5, hidden_size=7, dropout=0.0)
 CLASSES = ("climb", "jump", "run")
@@ -315,7 +317,9 @@ def test_a_teacher_is_a_module_or_its_checkpoint(trained: Trained) -> None:
     torch.testing.assert_close(losses[0], losses[2])
 
 
-def by_hand(trained: Trained, records: tuple[VideoRecord, ...], features: VideoDataModule) -> dict[str, float]:
+def by_hand(
+    trained: Trained, records: tuple[VideoRecord, ...], features: VideoDataModule
+) -> dict[str, float]:
     evaluator = VideoEvaluator(records, CLASSES, PROTOCOLS["demo"], streams=("rgb",))
     for one in records:
         rows = torch.from_numpy(features.source.read("rgb", one.id))

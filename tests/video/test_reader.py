@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import sys
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
 import pytest
 
-from tsrnet.video.reader import UnreadableVideoError, VideoFrames
+from tsrnet.core.errors import UserError
+from tsrnet.video.reader import UnreadableVideoError, VideoFrames, decoder_in_use
 from tsrnet.video.writer import write_video
 
 CLIPS = Path(__file__).parents[2].parent / "shared" / "data" / "videos"
 needs_clips = pytest.mark.skipif(not CLIPS.is_dir(), reason="the real clips are not here")
+
+
+def _torchcodec_runs() -> bool:
+    try:
+        from torchcodec.decoders import VideoDecoder
+
+        VideoDecoder(b"no video")
+    except (ImportError, RuntimeError, ValueError) as error:
+        return not isinstance(error, ImportError) and "libtorchcodec" not in str(error)
+    return True
+
+
+needs_torchcodec = pytest.mark.skipif(not _torchcodec_runs(), reason="torchcodec or FFmpeg is not here")
 
 
 def brightness(path: Path, start: int, stop: int) -> np.ndarray:
@@ -66,11 +82,12 @@ def test_unreadable_files_are_refused_with_a_reason(
         VideoFrames(tmp_path / "none.mp4")
 
 
-def test_both_backends_read_the_same_in_any_order(moving_square: Path) -> None:
+@pytest.mark.parametrize("backend", ["decord", pytest.param("torchcodec", marks=needs_torchcodec)])
+def test_all_backends_read_the_same_in_any_order(moving_square: Path, backend: str) -> None:
     for start, stop in ((0, 60), (40, 50), (3, 9), (9, 12)):
         frames = [
             VideoFrames(moving_square, name).read(start, stop, resize=48, crop=48)
-            for name in ("decord", "pyav")
+            for name in (backend, "pyav")
         ]
         np.testing.assert_array_equal(*frames)
     ahead = VideoFrames(moving_square, "pyav")
@@ -92,7 +109,7 @@ def write_timed(path: Path, times_ms: list[int], size: tuple[int, int] = (64, 64
         container.mux(stream.encode())
 
 
-@pytest.mark.parametrize("backend", ["decord", "pyav"])
+@pytest.mark.parametrize("backend", ["decord", "pyav", pytest.param("torchcodec", marks=needs_torchcodec)])
 def test_frames_of_a_variable_rate_are_found_by_their_time(tmp_path: Path, backend: str) -> None:
     times_ms = np.cumsum([0, *([20] * 25), *([100] * 10), *([33] * 30)]).tolist()
     write_timed(tmp_path / "a.mp4", times_ms)
@@ -124,6 +141,48 @@ def test_a_file_without_video_is_refused_with_a_reason(tmp_path: Path) -> None:
         VideoFrames(path)
 
 
+def test_both_sides_are_resized_where_both_are_given(tmp_path: Path) -> None:
+    image = np.zeros((64, 128, 3), np.uint8)
+    image[16:48, 32:96] = 255  # half of each side
+    write_video(tmp_path / "a.mp4", [image] * 3, frame_rate_hz=30)
+    (frame,) = VideoFrames(tmp_path / "a.mp4").read(0, 1, resize=(32, 40), crop=32)
+    white = frame.mean(axis=2) > 128
+    assert (white.any(1).sum(), white.any(0).sum()) == (16, 20)
+
+
+def test_reading_before_the_start_repeats_the_first_frame(moving_square: Path) -> None:
+    values = brightness(moving_square, -3, 2)
+    np.testing.assert_array_equal(values[:3], np.repeat(values[3], 3))
+
+
+def test_without_decord_auto_is_pyav_and_says_so(
+    moving_square: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = brightness(moving_square, 0, 60)
+    assert decoder_in_use("auto") == "decord (PyAV where it fails)"
+    monkeypatch.setattr("tsrnet.video.reader._decord", lambda: None)
+    assert decoder_in_use("auto") == "PyAV (decord is not installed)"
+    assert VideoFrames(moving_square).backend == "pyav"
+    np.testing.assert_array_equal(brightness(moving_square, 0, 60), whole)
+    with pytest.raises(UserError, match=r"video\.backend: got decord, which is not installed"):
+        VideoFrames(moving_square, "decord")
+
+
+def test_torchcodec_that_cannot_run_is_one_line(moving_square: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torchcodec.decoders", None)
+    with pytest.raises(UserError, match=r"video\.backend: got torchcodec, which cannot run .*or give auto"):
+        VideoFrames(moving_square, "torchcodec")
+
+    class Decoder:
+        def __init__(self, *_: object, **__: object) -> None:
+            raise RuntimeError("Could not load libtorchcodec. Likely causes:\nFFmpeg is not installed")
+
+    monkeypatch.setitem(sys.modules, "torchcodec", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "torchcodec.decoders", SimpleNamespace(VideoDecoder=Decoder))
+    with pytest.raises(UserError, match=r"which cannot run here \(TorchCodec: Could not load libtorchcodec"):
+        VideoFrames(moving_square, "torchcodec")
+
+
 def test_what_decord_cannot_read_goes_to_pyav(tmp_path: Path) -> None:
     """decord 0.6 fails on H.264 of 48 x 48 pixels."""
     write_video(tmp_path / "a.mp4", [np.full((48, 48, 3), 90, np.uint8)] * 30, frame_rate_hz=30)
@@ -134,7 +193,7 @@ def test_what_decord_cannot_read_goes_to_pyav(tmp_path: Path) -> None:
 
 @needs_clips
 @pytest.mark.parametrize("path", sorted(CLIPS.glob("*")), ids=lambda path: path.name)
-def test_real_clips_are_the_same_from_both_backends(path: Path) -> None:
+def test_real_clips_are_the_same_from_all_backends(path: Path) -> None:
     def read(backend: str) -> np.ndarray | str:
         try:
             frames = VideoFrames(path, backend)
@@ -150,6 +209,8 @@ def test_real_clips_are_the_same_from_both_backends(path: Path) -> None:
     np.testing.assert_array_equal(one, other)
     if path.suffix != ".avi":  # of XVID, decord's last frame is wrong now and then
         np.testing.assert_array_equal(one, read("decord"))
+    if _torchcodec_runs():
+        np.testing.assert_array_equal(one, read("torchcodec"))
 
 
 @needs_clips

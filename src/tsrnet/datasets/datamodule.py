@@ -159,7 +159,7 @@ class VideoDataModule(pl.LightningDataModule):
         text = json.dumps([self.dataset.name, self.classes, [(v.id, v.labels) for v in videos]])
         features = {key: value for key, value in self.source.identity.items() if key != "versions"}
         if not features:  # a folder without features.json: told apart by the content of a file
-            features = {"sha256": hashlib.sha256(self.source.read(self.stream, videos[0].id)).hexdigest()}
+            features = {"sha256": hashlib.sha256(self._first_features()).hexdigest()}
         return {
             "stream": self.stream,
             "batch_size": self.batch_size,
@@ -170,6 +170,9 @@ class VideoDataModule(pl.LightningDataModule):
             "class_map": self.class_map,
             "sampling": asdict(self._sampler.settings) if self._sampler else None,
         }
+
+    def _first_features(self) -> bytes:
+        return self.source.read(self.stream, self.training_set.videos[0].id).tobytes()
 
     def state_dict(self) -> dict[str, Any]:
         """For checkpoints: what the batches depend on. Where to go on follows from the trainer's step."""

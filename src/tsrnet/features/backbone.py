@@ -78,12 +78,12 @@ class Backbone(nn.Module):
     def check(self, settings: SnippetSettings) -> None:
         """Raises UserError where the network cannot take snippets of these settings."""
         if self.stream == "rgb" and self.takes_clips != (settings.clip is not None):
-            got, need = (
-                ("null", "frames and stride") if self.takes_clips else ("a clip", "null: it takes images")
-            )
+            need, preset = "null", "resnet101"
+            if self.takes_clips:
+                need, preset = "frames and stride", "r2plus1d_18"
             raise UserError(
-                f"features.clip: got {got}, {self.name} needs {need}; begin with a preset for such a network,"
-                f" as features={'r2plus1d_18' if self.takes_clips else 'resnet101'}"
+                f"features.clip: got {settings.clip}, {self.name} needs {need}; give a preset for networks"
+                f" of its kind, as features={preset} features.backbone={self.name}"
             )
         pixels = np.zeros((1, *settings.shape(self.stream)), np.uint8 if self.stream == "rgb" else np.float16)
         try:

@@ -55,6 +55,10 @@ class SelfAttention(nn.Module):
 class MeanPooling(nn.Module):
     """Equal logits, so that eq. (1) is the mean: the Two-Stream baseline."""
 
+    def __init__(self, *, hops: int = 1) -> None:
+        super().__init__()
+        self._hops = hops
+
     def forward(self, features: Tensor, mask: Tensor) -> Tensor:
-        """(batch, time, d) -> (batch, time, 1) zeros."""
-        return features.new_zeros(*features.shape[:2], 1)
+        """(batch, time, d) -> (batch, time, hops) zeros."""
+        return features.new_zeros(*features.shape[:2], self._hops)

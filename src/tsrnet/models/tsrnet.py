@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from pydantic import model_validator
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 from torch import Tensor
 
@@ -31,12 +30,6 @@ class TSRNetSettings:
     hidden_size: Count = 256
     dropout: ShareBelowOne = 0.5
 
-    @model_validator(mode="after")
-    def _check_hops(self) -> TSRNetSettings:
-        if self.attention == "mean" and self.hops != 1:
-            raise ValueError(f"hops: got {self.hops}, need 1 with attention=mean")
-        return self
-
 
 @dataclass(frozen=True)
 class TSRNetOutput:
@@ -60,7 +53,7 @@ class TSRNet(VideoModel):
         super().__init__()
         self.settings = settings
         self.attention = (
-            MeanPooling()
+            MeanPooling(hops=settings.hops)
             if settings.attention == "mean"
             else SelfAttention(num_features, size=settings.attention_size, hops=settings.hops)
         )

@@ -50,9 +50,7 @@ class VideoModel(nn.Module):
         return [(1.0, list(self.parameters()))]
 
 
-def carry_over(
-    source: VideoModel, known: Sequence[str], target: VideoModel, classes: Sequence[str]
-) -> None:
+def carry_over(source: VideoModel, known: Sequence[str], target: VideoModel, classes: Sequence[str]) -> None:
     """Give `target` all weights of `source`, FC2's rows to the classes of the same name (D13).
 
     `known` and `classes` are the classes of the two, in the order of their rows; the rows of new

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from omegaconf import DictConfig, OmegaConf
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from tsrnet.core.errors import UserError
-from tsrnet.core.settings import Count, Natural, ShareBelowOne, settings_of
+from tsrnet.core.settings import KNOWN_KEYS, Count, Natural, ShareBelowOne, settings_of
 from tsrnet.datasets.snippet_sampler import SamplingSettings
 from tsrnet.localization.settings import LocalizationSettings
 from tsrnet.losses.objective import LossSettings, TransferSettings
@@ -40,6 +41,14 @@ FeatureConfig: TypeAlias = ExtractionConfig | ImportedFeatures | SimulationSetti
 _STREAMS = (("rgb",), ("flow",), ("rgb", "flow"), ("joint",), ("features",))
 
 
+@pydantic_dataclass(frozen=True, config=KNOWN_KEYS)
+class TeacherSettings:
+    """Of the trimmed network; `attention`: how it pools (D17), None: as the network of the run."""
+
+    max_steps: Count
+    attention: Literal["self", "mean"] | None = None
+
+
 @dataclass(frozen=True)
 class FinetuneConfig:
     """Of the training through the backbone; `optimizer` by stream."""
@@ -63,7 +72,7 @@ class RunConfig:
     transfer: TransferSettings
     optimizer: dict[str, OptimizerSettings]  # by stream
     trainer: TrainerSettings
-    teacher_steps: int
+    teacher: TeacherSettings
     overlap_steps: int  # 0: no overlap pretraining
     batch_size: int
     finetune: FinetuneConfig | None  # None: features stay as they are
@@ -98,7 +107,7 @@ class RunConfig:
             transfer=settings_of(TransferSettings, config.transfer, where="transfer"),
             optimizer={stream: _optimizer(config.optimizer, stream) for stream in streams},
             trainer=settings_of(TrainerSettings, config.trainer, where="trainer"),
-            teacher_steps=_checked(Count, config.teacher.max_steps, "teacher.max_steps"),
+            teacher=settings_of(TeacherSettings, config.teacher, where="teacher"),
             overlap_steps=_checked(Count, config.pretrain.max_steps, "pretrain.max_steps")
             if config.pretrain.overlap
             else 0,

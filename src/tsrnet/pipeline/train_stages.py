@@ -21,7 +21,7 @@ from tsrnet.features.store import FeatureStore
 from tsrnet.losses.objective import LossSettings, TransferSettings
 from tsrnet.models.registry import ModelSettings, build_model, describe_model, tsrnet_part
 from tsrnet.models.video_model import VideoModel, carry_over
-from tsrnet.pipeline.config import RunConfig
+from tsrnet.pipeline.config import RunConfig, TeacherSettings
 from tsrnet.pipeline.data import RunData
 from tsrnet.pipeline.features import backbone_of
 from tsrnet.pipeline.stages import Stage, held
@@ -64,6 +64,8 @@ class StageSpec:
         training = {**asdict(self.training), "model": describe_model(self.training.model)}
         if not self.teacher:
             del training["transfer"]
+        if not tsrnet_part(self.training.model):  # a rival has losses of its own
+            del training["losses"]
         return {
             **training,
             "data": self.data.identity,
@@ -96,7 +98,8 @@ def stages_of(config: RunConfig, data: RunData, stream: str) -> StageSpec:
     untrimmed = data.module(stream, batch_size=config.batch_size, **batches)
     teacher = start = None
     if config.transfer.active:
-        teacher = _teacher(training, untrimmed, replace(config.trainer, max_steps=config.teacher_steps))
+        teacher_trainer = replace(config.trainer, max_steps=config.teacher.max_steps)
+        teacher = _teacher(training, untrimmed, teacher_trainer, config.teacher)
     if config.overlap_steps:
         shared = data.module(stream, batch_size=config.batch_size, shared_classes=True, **batches)
         trainer = replace(config.trainer, max_steps=config.overlap_steps)
@@ -116,7 +119,7 @@ def stages_of(config: RunConfig, data: RunData, stream: str) -> StageSpec:
     if teacher:
         teacher_trainer = replace(trainer, max_steps=tuned.settings.teacher_steps)
         teacher = replace(
-            _teacher(training, pixels, teacher_trainer),
+            _teacher(training, pixels, teacher_trainer, config.teacher),
             name="finetuned_teacher",
             start=teacher,
             finetune=tuned.settings,
@@ -124,12 +127,15 @@ def stages_of(config: RunConfig, data: RunData, stream: str) -> StageSpec:
     return StageSpec("finetuned", pixels, training, trainer, teacher, last, tuned.settings)
 
 
-def _teacher(training: TrainingSettings, data: VideoDataModule, trainer: TrainerSettings) -> StageSpec:
+def _teacher(
+    training: TrainingSettings, data: VideoDataModule, trainer: TrainerSettings, settings: TeacherSettings
+) -> StageSpec:
     """The network of trimmed clips: L_class only, "smoothness and sparsity are no longer necessary"."""
     model = tsrnet_part(training.model)
     assert model
     assert data.trimmed
-    own = replace(training, model=model, losses=replace(training.losses, alpha=0.0, beta=0.0))
+    model = replace(model, attention=settings.attention or model.attention)
+    own = replace(training, model=model, losses=LossSettings(0.0, 0.0, training.losses.classification))
     return StageSpec("teacher", data.trimmed, own, trainer)
 
 

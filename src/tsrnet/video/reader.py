@@ -48,9 +48,9 @@ class VideoFrames:
     """The frames of a file at 30 Hz: frame k is the one shown k / 30 s after the first.
 
     `backend`: "decord", "pyav", "torchcodec", or "auto": decord, but PyAV where decord is not installed
-    (it has no wheel for ARM and macOS) or fails, and for MPEG-4 part 2 (XVID), of which decord returns a
-    wrong last frame now and then. Raises UnreadableVideoError, here and in `read`, and UserError where
-    the backend cannot run.
+    (it has no wheel for ARM and macOS) or fails. PyAV reads MPEG-4 part 2 (XVID), too, unless decord is
+    asked for: of the last frame decord returns a wrong one now and then, TorchCodec none. Raises
+    UnreadableVideoError, here and in `read`, and UserError where the backend cannot run.
     """
 
     def __init__(self, path: Path, backend: str = "auto") -> None:
@@ -61,7 +61,9 @@ class VideoFrames:
             raise UnreadableVideoError("the file is empty")
         self._fallback = backend == "auto"
         if backend == "auto":
-            backend = "pyav" if _decord() is None or _codec(path) == "mpeg4" else "decord"
+            backend = "pyav" if _decord() is None else "decord"
+        if _codec(path) == "mpeg4" and (self._fallback or backend == "torchcodec"):
+            backend = "pyav"
         try:
             try:
                 self._open(backend)
@@ -170,14 +172,16 @@ class _TorchCodec(_PyAV):
         super().__init__(path)
         try:
             from torchcodec.decoders import VideoDecoder
-        except (ImportError, OSError, RuntimeError) as error:
-            reason = str(error).strip().split("\n")[0][:100]
+
+            with _reasons("TorchCodec"):
+                self._decoder = VideoDecoder(str(path), dimension_order="NHWC", num_ffmpeg_threads=1)
+        except (ImportError, UnreadableVideoError) as error:
+            if isinstance(error, UnreadableVideoError) and "libtorchcodec" not in str(error):
+                raise
             raise UserError(
-                f"video.backend: got torchcodec, which cannot run here ({reason}); pip install"
+                f"video.backend: got torchcodec, which cannot run here ({error}); pip install"
                 " 'tsrnet[torchcodec]' and FFmpeg's shared libraries, or give auto"
             ) from error
-        with _reasons("TorchCodec"):
-            self._decoder = VideoDecoder(str(path), dimension_order="NHWC", num_ffmpeg_threads=1)
 
     def read(self, numbers: npt.NDArray[np.intp]) -> Iterator[Image]:
         for first in range(0, len(numbers), _AT_ONCE):

@@ -1,0 +1,47 @@
+"""`python -m tsrnet.compose`: untrimmed videos with ground truth, composed of trimmed clips."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tsrnet.core.cli import run_command
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def compose(config: DictConfig) -> None:
+    """Compose what is missing, print what there is, list the clips that cannot be used."""
+    from collections import Counter
+
+    from tsrnet.core.settings import settings_of
+    from tsrnet.datasets.records import counted, listed
+    from tsrnet.synthetic.compose import COMPOSED, ComposeSettings
+    from tsrnet.synthetic.compose import compose as compose_videos
+
+    settings = settings_of(ComposeSettings, config, where="")
+    plan = compose_videos(settings)
+    subsets = Counter(video.subset for video in plan.videos)
+    minutes = sum(video.duration_s for video in plan.videos) / 60
+    clips = sum(map(len, plan.trimmed.values()))
+    print(
+        f"{settings.output}: {subsets['training']} training and {subsets['validation']} test videos of"
+        f" {len(plan.trimmed)} classes, {minutes:.0f} min; {counted(clips, 'trimmed clip')} for the teacher"
+    )
+    if settings.background is None:
+        print("background: the clips of classes that are not used; they have no label")
+    shown = Counter(part.clip for video in plan.videos for part in video.parts if part.label is not None)
+    clip, most = shown.most_common(1)[0]
+    if most > 1:
+        again = sum(count > 1 for count in shown.values())
+        print(
+            f"{counted(again, 'clip')} shown in several videos of a part, as there are few: {clip!r} in {most}"
+        )
+    if plan.left_out:
+        reasons = [f"{name}: {reason}" for name, reason in plan.left_out.items()]
+        print(f"{counted(len(reasons), 'clip')} left out, all in {COMPOSED}: {listed(reasons)}")
+    print(f"train on them: python -m tsrnet.train dataset=composed dataset.folder={settings.output}")
+
+
+if __name__ == "__main__":
+    run_command("compose", compose)

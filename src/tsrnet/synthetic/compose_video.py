@@ -1,0 +1,109 @@
+"""The pixels of a composed video: frames of clips at 30 Hz, all of one size, cut hard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import cv2
+import numpy as np
+
+from tsrnet.core.errors import UserError
+from tsrnet.core.files import atomic_path
+from tsrnet.synthetic.compose_plan import MIN_CLIP_S
+from tsrnet.video.reader import Image, UnreadableVideoError, VideoFrames
+from tsrnet.video.time_grid import FRAME_RATE_HZ
+from tsrnet.video.writer import write_video
+
+LONGEST_S = 600
+"""Of a longer clip the rest is not used: every clip is decoded once to see whether it is whole."""
+
+Fit: TypeAlias = Literal["crop", "letterbox"]
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Frames `start`, ..., `start + num_frames - 1` (at 30 Hz) of a file."""
+
+    file: Path
+    start: int
+    num_frames: int
+
+
+@dataclass(frozen=True)
+class VideoJob:
+    """A file to write: its stretches in order, size in pixels, how frames of another shape are fitted."""
+
+    path: Path
+    stretches: Sequence[Stretch]
+    width: int
+    height: int
+    fit: Fit
+
+
+class ClipFrames(VideoFrames):
+    """The whole frames of a file at 30 Hz, by PyAV only: the same pixels whether decord is there or not."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "pyav")
+
+    def between(self, start: int, stop: int) -> Iterator[Image]:
+        """Frames start, ..., stop - 1, (h, w, 3) RGB; raises UnreadableVideoError."""
+        shown, times = np.unique(self._source[start:stop], return_counts=True)
+        for frame, count in zip(self._decoder.read(shown), times, strict=True):
+            for _ in range(count):
+                yield frame
+
+
+def examine_clip(path: Path) -> int | str:
+    """How many frames of a clip can be used, or why it cannot; it is decoded to its end."""
+    try:
+        frames = ClipFrames(path)
+        count = min(len(frames), LONGEST_S * FRAME_RATE_HZ)
+        if count < MIN_CLIP_S * FRAME_RATE_HZ:
+            return f"it has {frames.duration_s:.2f} s, need at least {MIN_CLIP_S:g} s"
+        for _ in frames.between(count - 1, count):
+            pass
+    except UnreadableVideoError as error:
+        return str(error)
+    return count
+
+
+def write_job(job: VideoJob) -> None:
+    """Write the file, whole or not at all; UserError that names a clip that cannot be read."""
+    with atomic_path(job.path) as part:
+        write_video(part, _frames(job), frame_rate_hz=FRAME_RATE_HZ)
+
+
+def _frames(job: VideoJob) -> Iterator[Image]:
+    for stretch in job.stretches:
+        try:
+            for frame in ClipFrames(stretch.file).between(stretch.start, stretch.start + stretch.num_frames):
+                yield fit_frame(frame, job.width, job.height, job.fit)
+        except UnreadableVideoError as error:
+            raise UserError(
+                f"{stretch.file}: {error}, but it could be read when the videos were planned; put it back, or"
+                " compose into another output"
+            ) from error
+
+
+def fit_frame(frame: Image, width: int, height: int, fit: Fit) -> Image:
+    """A (h, w, 3) frame as (height, width, 3), its shape kept.
+
+    "crop" scales it until it covers the size and keeps the centre; "letterbox" scales it until it fits
+    and puts black bars beside it.
+    """
+    rows, columns = frame.shape[:2]
+    scale = (max if fit == "crop" else min)(width / columns, height / rows)
+    size = (round(columns * scale), round(rows * scale))
+    if size != (columns, rows):
+        interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        frame = np.asarray(cv2.resize(frame, size, interpolation=interpolation), np.uint8)
+    wide, high = width - size[0], height - size[1]  # of the bars; below 0: what is cut away
+    frame = frame[max(0, -high // 2) :, max(0, -wide // 2) :][:height, :width]
+    fitted = np.zeros((height, width, 3), np.uint8)
+    top, left = max(0, high // 2), max(0, wide // 2)
+    fitted[top : top + frame.shape[0], left : left + frame.shape[1]] = frame
+    return fitted
