@@ -10,6 +10,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import av
 import cv2
@@ -30,7 +31,8 @@ from tsrnet.video.snippets import SnippetSettings, read_frames
 from tsrnet.video.video_file import videos_of_folder
 from tsrnet.video.writer import write_video
 
-Command = Callable[..., list[str]]
+Command = Callable[..., Any]
+Arguments = Callable[..., tuple[str, ...]]
 
 
 def write_shown_at(path: Path, still: np.ndarray, times: list[int]) -> None:
@@ -98,27 +100,24 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def command(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Command:
-    """The command with a file of weights, so that nothing is trained or downloaded."""
+def arguments(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Arguments:
+    """Of the command, with a file of weights, so that nothing is trained or downloaded."""
     import torch
 
     root = tmp_path_factory.mktemp("extract")
     torch.manual_seed(0)
     with atomic_path(root / "weights.pt") as part:
         torch.save(Backbone("resnet10", stream="rgb").network.state_dict(), part)
-
-    def make(features: Path, *overrides: str) -> list[str]:
-        return [
-            *(sys.executable, "-m", "tsrnet.extract", f"videos={folder}", "features=demo"),
-            *(f"features.weights={root}/weights.pt", "features.workers=1", "features.resize=32"),
-            *("features.crop=32", f"paths.features={features}", f"hydra.run.dir={root}/run", *overrides),
-        ]
-
-    return make
+    return lambda features, *overrides: (
+        *(f"videos={folder}", "features=demo", f"features.weights={root}/weights.pt", "features.workers=1"),
+        *("features.resize=32", "features.crop=32", f"paths.features={features}"),
+        *(f"hydra.run.dir={root}/run", *overrides),
+    )
 
 
-def run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+def process(arguments: tuple[str, ...]) -> subprocess.Popen[bytes]:
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen([sys.executable, "-m", "tsrnet.extract", *arguments], **quiet)
 
 
 def contents(features: Path) -> dict[str, bytes]:
@@ -126,79 +125,31 @@ def contents(features: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def extracted(command: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def extracted(command: Command, arguments: Arguments, tmp_path_factory: pytest.TempPathFactory) -> Path:
     features = tmp_path_factory.mktemp("features")
-    result = run(command(features, "max_failed=0.5"))
-    assert result.returncode == 0, result.stderr
-    assert f"{len(SNIPPETS)} of {len(SNIPPETS) + len(FAILURES)} videos have features" in result.stdout
+    result = command("extract", *arguments(features, "max_failed=0.5", "features.flow.store=true"))
+    assert result.code == 0, result.err
+    assert f"{len(SNIPPETS)} of {len(SNIPPETS) + len(FAILURES)} videos have features" in result.out
     return features
 
 
 def test_every_video_ends_as_features_or_as_a_listed_failure(
-    extracted: Path, command: Command, folder: Path
+    command: Command, extracted: Path, arguments: Arguments, folder: Path
 ) -> None:
     store = extracted / folder.name / "resnet10_stand_in"
     for stream in ("rgb", "flow"):
         lengths = {path.stem: len(np.load(path)) for path in (store / stream).iterdir()}
         assert lengths == SNIPPETS
-    result = run(command(extracted))
-    assert result.returncode == 1
-    assert f"{len(FAILURES)} of {len(SNIPPETS) + len(FAILURES)} videos failed, more than" in result.stderr
-    said = " ".join(result.stdout.replace("│", " ").split())
+    result = command("extract", *arguments(extracted))
+    assert result.code == 1
+    assert f"{len(FAILURES)} of {len(SNIPPETS) + len(FAILURES)} videos failed, more than" in result.err
+    said = " ".join(result.out.replace("│", " ").split())
     for name, words in FAILURES.items():
         assert f"{name}: {words}" in said
 
 
-def test_what_was_killed_goes_on_and_gives_the_same_bytes(
-    extracted: Path, command: Command, tmp_path: Path
-) -> None:
-    expected = contents(extracted)
-    rng = random.Random(0)
-    for _ in range(3):
-        process = subprocess.Popen(
-            command(tmp_path, "max_failed=1"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        deadline = time.monotonic() + 60
-        before = len(contents(tmp_path))
-        while process.poll() is None and len(contents(tmp_path)) == before and time.monotonic() < deadline:
-            time.sleep(0.02)
-        time.sleep(rng.uniform(0, 0.1))
-        process.kill()
-        process.wait()
-        found = contents(tmp_path)
-        assert {name: expected[name] for name in found} == found
-    assert run(command(tmp_path, "max_failed=1")).returncode == 0
-    assert contents(tmp_path) == expected
-
-
-def test_shards_share_the_videos_and_other_settings_are_refused(
-    extracted: Path, command: Command, tmp_path: Path
-) -> None:
-    counts = []
-    for index in range(2):
-        result = run(command(tmp_path, "max_failed=1", "shard.count=2", f"shard.index={index}"))
-        assert result.returncode == 0, result.stderr
-        counts.append(len(contents(tmp_path)))
-    assert 0 < counts[0] < counts[1]
-    assert contents(tmp_path) == contents(extracted)
-    result = run(command(tmp_path, "features.flow.bound=7"))
-    assert result.returncode == 2
-    assert "snippets.flow.bound 5.0 there, 7.0 asked for" in result.stderr
-
-
-def test_shards_as_a_multirun_of_a_launcher_keep_the_flow_as_images(
-    extracted: Path, command: Command, folder: Path, tmp_path: Path
-) -> None:
-    result = run(
-        [
-            *command(tmp_path, "max_failed=1", "features.flow.store=true"),
-            *("hydra/launcher=submitit_local", "shard.count=2", "shard.index=0,1"),
-            *(f"hydra.sweep.dir={tmp_path}/sweep", "-m"),
-        ]
-    )
-    assert result.returncode == 0, result.stderr
-    assert contents(tmp_path) == contents(extracted)
-    images = tmp_path / folder.name / "resnet10_stand_in" / "flow_images"
+def test_the_flow_is_kept_as_images(extracted: Path, folder: Path) -> None:
+    images = extracted / folder.name / "resnet10_stand_in" / "flow_images"
     assert {path.name: len(list(path.iterdir())) for path in images.iterdir()} == {
         name: 10 * count for name, count in SNIPPETS.items()
     }
@@ -210,6 +161,51 @@ def test_shards_as_a_multirun_of_a_launcher_keep_the_flow_as_images(
         image = cv2.imread(str(images / "odd" / f"flow_{axis}_00008.jpg"), cv2.IMREAD_GRAYSCALE)
         assert image is not None
         assert np.abs(image / 127.5 - 1 - wanted).mean() < 0.03
+
+
+def test_shards_share_the_videos_and_other_settings_are_refused(
+    command: Command, extracted: Path, arguments: Arguments, tmp_path: Path
+) -> None:
+    counts = []
+    for index in range(2):
+        shard = ("max_failed=1", "shard.count=2", f"shard.index={index}")
+        result = command("extract", *arguments(tmp_path, *shard))
+        assert result.code == 0, result.err
+        counts.append(len(contents(tmp_path)))
+    assert 0 < counts[0] < counts[1]
+    assert contents(tmp_path) == contents(extracted)
+    result = command("extract", *arguments(tmp_path, "features.flow.bound=7"))
+    assert "snippets.flow.bound 5.0 there, 7.0 asked for" in result.mistake
+
+
+@pytest.mark.process
+def test_what_was_killed_goes_on_and_gives_the_same_bytes(
+    command: Command, extracted: Path, arguments: Arguments, tmp_path: Path
+) -> None:
+    expected = contents(extracted)
+    rng = random.Random(0)
+    for _ in range(2):
+        killed = process(arguments(tmp_path, "max_failed=1"))
+        deadline = time.monotonic() + 60
+        before = len(contents(tmp_path))
+        while killed.poll() is None and len(contents(tmp_path)) == before and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(rng.uniform(0, 0.1))
+        killed.kill()
+        killed.wait()
+        found = contents(tmp_path)
+        assert {name: expected[name] for name in found} == found
+    assert command("extract", *arguments(tmp_path, "max_failed=1")).code == 0
+    assert contents(tmp_path) == expected
+
+
+@pytest.mark.process
+def test_shards_as_a_multirun_of_a_launcher(extracted: Path, arguments: Arguments, tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    sweep = ("hydra/launcher=submitit_local", "shard.count=2", "shard.index=0,1", "-m")
+    given = arguments(tmp_path / "features", "max_failed=1", f"hydra.sweep.dir={tmp_path}/sweep", *sweep)
+    assert process(given).wait(timeout=300) == 0
+    assert contents(tmp_path / "features") == contents(extracted)
 
 
 def test_a_disk_that_is_too_small_is_said_before_anything_is_computed(
@@ -224,19 +220,16 @@ def test_a_disk_that_is_too_small_is_said_before_anything_is_computed(
 
 
 @pytest.mark.parametrize(
-    ("override", "words"),
+    ("override", "said"),
     [
-        ("videos=/nowhere", ("/nowhere", "need a folder")),
-        ("shard.index=2", ("shard.index", "2", "0 to shard.count - 1")),
-        ("video.backend=ffmpeg", ("video.backend", "ffmpeg", "pyav")),
-        ("features.flow.backend=cuda", ("flow.backend", "cuda", "opencv")),
+        ("videos=/nowhere", "/nowhere"),
+        ("shard.index=2", "shard.index: got 2 of shard.count=1, need 0 to shard.count - 1"),
+        ("video.backend=ffmpeg", "video.backend: got 'ffmpeg', need one of"),
+        ("features.flow.backend=cuda", "features.flow.backend: got 'cuda', need one of"),
+        ("features=simulated", "features=simulated: needs no videos"),
     ],
 )
 def test_a_mistake_is_one_line(
-    command: Command, tmp_path: Path, override: str, words: tuple[str, ...]
+    command: Command, arguments: Arguments, tmp_path: Path, override: str, said: str
 ) -> None:
-    result = run([*command(tmp_path), override])
-    assert result.returncode == 2
-    lines = result.stderr.strip().splitlines()
-    assert len(lines) == 1, result.stderr
-    assert all(word in lines[0] for word in words), lines[0]
+    assert said in command("extract", *arguments(tmp_path, override)).mistake

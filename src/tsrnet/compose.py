@@ -16,7 +16,7 @@ def compose(config: DictConfig) -> None:
 
     from tsrnet.core.settings import settings_of
     from tsrnet.datasets.records import counted, listed
-    from tsrnet.synthetic.compose import COMPOSED, ComposeSettings
+    from tsrnet.synthetic.compose import PLAN_FILE, ComposeSettings
     from tsrnet.synthetic.compose import compose as compose_videos
 
     settings = settings_of(ComposeSettings, config, where="")
@@ -35,11 +35,12 @@ def compose(config: DictConfig) -> None:
     if most > 1:
         again = sum(count > 1 for count in shown.values())
         print(
-            f"{counted(again, 'clip')} shown in several videos of a part, as there are few: {clip!r} in {most}"
+            f"{counted(again, 'clip')} shown in several videos of a part, as there are few:"
+            f" {clip!r} in {most}"
         )
     if plan.left_out:
         reasons = [f"{name}: {reason}" for name, reason in plan.left_out.items()]
-        print(f"{counted(len(reasons), 'clip')} left out, all in {COMPOSED}: {listed(reasons)}")
+        print(f"{counted(len(reasons), 'clip')} left out, all in {PLAN_FILE}: {listed(reasons)}")
     print(f"train on them: python -m tsrnet.train dataset=composed dataset.folder={settings.output}")
 
 

@@ -47,7 +47,7 @@ CLIPS = ("v_Diving_g01_c01", "v_Billiards_g01_c01", "v_Archery_g01_c01")
 TEST_CLIP = "v_Diving_g02_c01"
 
 
-def annotations(path: Path, dataset: str, entries: Entries = ENTRIES) -> Path:
+def written(path: Path, dataset: str, entries: Entries = ENTRIES) -> Path:
     database = {
         name: {
             "subset": SUBSETS[dataset][split],
@@ -85,7 +85,7 @@ def lists(tmp_path: Path) -> Path:
 
 
 def made(tmp_path: Path, features: Path, dataset: str = "activitynet", **options: Any) -> VideoDataModule:
-    path = annotations(tmp_path / f"{dataset}.json", dataset)
+    path = written(tmp_path / f"{dataset}.json", dataset)
     return UNTRIMMED[dataset](path, features, **{"batch_size": 2, **options})
 
 
@@ -99,7 +99,7 @@ def batches(module: VideoDataModule) -> list[TrainingBatch]:
 def test_annotations_and_features_are_found_by_path_or_text(
     tmp_path: Path, features: Path, dataset: str, kind: type
 ) -> None:
-    path = annotations(tmp_path / "a.json", dataset)
+    path = written(tmp_path / "a.json", dataset)
     module = UNTRIMMED[dataset](kind(path), kind(features), batch_size=4)
     assert module.num_features == 4
     assert {"Diving", "Billiards"} <= set(module.classes)
@@ -157,7 +157,7 @@ def test_the_class_map_comes_from_a_list_a_file_a_mapping_or_equal_names(
     tmp_path: Path, features: Path, lists: Path
 ) -> None:
     trimmed = UCF101DataModule(lists, features, classes=["Diving", "Billiards", "Archery"])
-    path = annotations(tmp_path / "t.json", "thumos14")
+    path = written(tmp_path / "t.json", "thumos14")
     both = {"Billiards": "Billiards", "Diving": "Diving"}
     csv = tmp_path / "pairs.csv"
     csv.write_text("untrimmed,trimmed\nDiving,Billiards\n")
@@ -174,7 +174,7 @@ def test_the_class_map_comes_from_a_list_a_file_a_mapping_or_equal_names(
     assert THUMOS14DataModule(path, features).class_map == {}
     entries: Entries = {"a": ("train", [("Archery", 0, 9)]), "t": ("test", [("Diving", 0, 9)])}
     other = ActivityNetDataModule(
-        annotations(tmp_path / "a.json", "activitynet", entries), features, trimmed=trimmed
+        written(tmp_path / "a.json", "activitynet", entries), features, trimmed=trimmed
     )
     assert other.class_map == {"Archery": "Archery"}, "of the shipped list, what both have"
 
@@ -225,7 +225,7 @@ def test_moved_segments_of_training_videos_change_no_training_batch(
         "b": ("train", [("Diving", 0.0, 100.0), ("Billiards", 0.0, 100.0)]),
     }
     first, second = (
-        UNTRIMMED[name](annotations(tmp_path / f"{n}.json", name, entries), features, batch_size=2)
+        UNTRIMMED[name](written(tmp_path / f"{n}.json", name, entries), features, batch_size=2)
         for n, entries in enumerate((ENTRIES, ENTRIES | other))
     )
     assert [r.segments for r in first.dataset.train] != [r.segments for r in second.dataset.train]
@@ -278,7 +278,7 @@ def test_a_checkpoint_of_the_same_data_loads_whatever_cannot_change_a_batch(
     tmp_path: Path, features: Path
 ) -> None:
     state = made(tmp_path, features).state_dict()
-    path = annotations(
+    path = written(
         tmp_path / "activitynet.json", "activitynet", ENTRIES | {"w": ("test", [("Diving", 0, 1)])}
     )
     again = ActivityNetDataModule(path, features, batch_size=2, protocol="activitynet", num_workers=3)

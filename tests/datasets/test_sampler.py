@@ -44,7 +44,7 @@ class Training:
     def __init__(self, num_videos: int, *, batches: int = 0, **options: int) -> None:
         self.batches = batches
         self.batch_size = options["batch_size"] // options.get("num_ranks", 1)
-        self.sampler = TrainingSampler(num_videos, **options, start=lambda: self.batches)  # type: ignore[arg-type]
+        self.sampler = TrainingSampler(num_videos, **options, start=lambda: self.batches)
 
     def epoch(self) -> list[list[Draw]]:
         draws = list(self.sampler)

@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from tsrnet.core.cli import conf_folder
 from tsrnet.core.errors import UserError
 from tsrnet.features.store import FeatureStore
+from tsrnet.models.registry import tsrnet_part
 from tsrnet.pipeline.config import RunConfig
 from tsrnet.pipeline.data import RunData, prepare_data
 from tsrnet.pipeline.train_stages import StageSpec, run_stage, stages_of
@@ -141,6 +142,7 @@ ENUMERATED: dict[str, Any] = {
     "optimizer.name": "sgd",
     "recipe.attention": "max",
     "stream.names": ["rgb"],
+    "teacher.attention": "mean",
     "trainer.accelerator": "cpu",
     "trainer.gradient_clip": 1.0,
     "trainer.precision": "bf16-mixed",
@@ -257,7 +259,8 @@ def test_a_stage_is_another_where_a_setting_changes_its_weights_and_nowhere_else
     case = CASES[name]
     no_effect = (*ALWAYS, *case.no_effect)
     before = specs(composed(folder, *case.overrides)).key
-    changed, same = set(), set()
+    changed: set[str] = set()
+    same: set[str] = set()
     for key, config in flips(folder, case):
         (changed if specs(config).key != before else same).add(key)
     expected = {key for key in changed | same if any(fnmatch(key, pattern) for pattern in no_effect)}
@@ -302,6 +305,7 @@ def test_the_teacher_depends_on_nothing_that_its_training_lacks(folder: Path) ->
     assert teacher(composed(folder, *SIMULATED, "model=tsrnet_plus", "optimizer=features")) == own
     others: dict[str, Any] = {
         "teacher.max_steps": 7,
+        "teacher.attention": "mean",
         "seed": 1,
         "loss.classification": "bce",
         "model.dropout": 0.25,
@@ -355,6 +359,17 @@ def test_each_stage_has_its_own_steps_data_and_losses(folder: Path) -> None:
     assert last.data.trimmed
     assert last.data.class_map == start.data.class_map
     assert not start.data.dataset.test
+
+
+@pytest.mark.parametrize("model", ["tsrnet", "tsrnet_plus"])
+def test_the_teacher_is_tsrnet_s_kind_of_network_with_its_own_pooling(folder: Path, model: str) -> None:
+    config = composed(folder, *SIMULATED, f"model={model}", "teacher.attention=mean")
+    last = specs(config)
+    assert last.teacher
+    own = tsrnet_part(last.training.model)
+    assert own
+    assert own.attention == "self"
+    assert last.teacher.training.model == replace(own, attention="mean")
 
 
 def test_flow_has_stages_and_a_rate_of_its_own(folder: Path) -> None:

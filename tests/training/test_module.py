@@ -121,8 +121,8 @@ def test_under_two_pairs_there_is_no_transfer(pairs: int) -> None:
 
 def test_every_term_is_logged_by_its_name() -> None:
     made, logged = module(network(2), TransferSettings(0.5, 2.0), alpha=3.0, beta=0.25), {}
-    made.log_dict = lambda values, **_: logged.update(values)  # type: ignore[method-assign, assignment]
-    made.log = lambda name, value, **_: logged.update({name: value})  # type: ignore[method-assign, assignment]
+    made.log_dict = lambda values, **_: logged.update(values)  # type: ignore[method-assign]
+    made.log = lambda name, value, **_: logged.update({name: value})  # type: ignore[method-assign]
     loss = made.training_step(batch(4), 0)
     weights = {"class": 1.0, "smoothness": 3.0, "sparsity": 0.25, "fc1": 0.5, "fc2": 2.0}
     assert set(logged) == {"loss/total", *(f"loss/{name}" for name in weights)}
@@ -140,7 +140,7 @@ def test_without_losses_there_is_the_class_loss_alone() -> None:
     data = batch(0)
     found = []
     for options in ({"losses": None}, {"alpha": 0.0, "beta": 0.0}, {"losses": {"alpha": 0.0, "beta": 0.0}}):
-        made = TSRNetModule(**SIZES, model=SETTINGS, network=network(1), **options)  # type: ignore[arg-type]
+        made = TSRNetModule(**SIZES, model=SETTINGS, network=network(1), **options)
         made.log = made.log_dict = lambda *_, **__: None  # type: ignore[method-assign, assignment]
         found.append(made.training_step(data, 0))
         assert made.losses == LossSettings(0.0, 0.0)
@@ -377,7 +377,7 @@ def test_predict_gives_the_snippets_of_each_test_video(trained: Trained, tmp_pat
 
 def test_data_of_other_classes_is_refused(trained: Trained, tmp_path: Path) -> None:
     data = trained.data
-    other = VideoDataModule(replace(data._dataset, classes=("climb", "fly", "jump", "run")), data.source)  # type: ignore[type-var, arg-type]
+    other = VideoDataModule(replace(data._dataset, classes=("climb", "fly", "jump", "run")), data.source)  # type: ignore[arg-type]
     with pytest.raises(UserError, match="got data with 4 classes, the network knows other 3; test on the"):
         trainer(tmp_path).test(trained.module, datamodule=other, verbose=False)
 

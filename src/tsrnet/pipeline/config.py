@@ -18,8 +18,10 @@ from tsrnet.metrics.protocols import PROTOCOLS
 from tsrnet.models.registry import ModelSettings, model_name, model_settings, tsrnet_part
 from tsrnet.pipeline.features import ExtractionConfig, FeatureSettings, ImportedFeatures
 from tsrnet.pipeline.sources import (
+    COMPOSED,
     LABELS,
     READERS,
+    ComposedSettings,
     DatasetSettings,
     DrawnSettings,
     FilesSettings,
@@ -173,11 +175,13 @@ def dataset_of(config: DictConfig, *, trimmed: bool | None = None) -> DatasetSet
             where what is drawn of one depends on the other.
     """
     dataset, name = _plain(config.dataset), config.dataset.name
-    if name != LABELS and name not in READERS:
+    if name not in (LABELS, COMPOSED, *READERS):
         return settings_of(DrawnSettings, {**dataset, **_plain(config.trimmed)}, where="dataset")
-    if name == LABELS:
+    if name in (LABELS, COMPOSED):
         clips = config.trimmed.videos is not None and (trimmed or _transfers(config))
         values = {**dataset, "trimmed": _plain(config.trimmed) if clips else None}
+        if name == COMPOSED:
+            return settings_of(ComposedSettings, values, where="dataset")
         return settings_of(LabelsSettings, values, where="dataset")
     if trimmed is None:
         trimmed = _transfers(config) or config.features.name == SIMULATED or not config.dataset.get("overlap")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,11 +18,14 @@ from tsrnet.datasets.labels import read_labels
 from tsrnet.datasets.overlap import read_overlap, shipped_overlap
 from tsrnet.datasets.records import VideoDataset
 from tsrnet.datasets.ucf101 import read_ucf101
+from tsrnet.synthetic.compose import PLAN_FILE
 from tsrnet.synthetic.demo import DemoSettings, draw_dataset
 from tsrnet.synthetic.drawn_annotations import drawn_collection, published_statistics
 
 LABELS = "labels"
 """`dataset.name` of videos with labels only."""
+COMPOSED = "composed"
+"""`dataset.name` of a folder that `tsrnet.compose` wrote."""
 PLACES = {
     "activitynet": "http://activity-net.org/download.html",
     "thumos14": "https://www.crcv.ucf.edu/THUMOS14/download.html",
@@ -98,16 +102,53 @@ class LabelsSettings:
             )
         videos = Path(self.videos) if self.videos else None
         untrimmed = read_labels(Path(self.labels), videos, holdout=self.holdout)
-        if self.trimmed is None:
-            return Companions(untrimmed, None, {})
-        clips = read_class_folders(Path(self.trimmed.videos), name="labels_trimmed")
-        if self.overlap:
-            pairs = read_overlap(Path(self.overlap), classes=untrimmed.classes, trimmed_classes=clips.classes)
-        else:
-            pairs = match_classes(untrimmed.classes, clips.classes)
-        remarks = (*clips.remarks, *match_remarks(pairs, untrimmed.classes, clips.classes))
-        clips = replace(clips.of_classes(sorted(set(pairs.values()))), remarks=remarks)
-        return Companions(untrimmed, clips, pairs)
+        return _with_clips(untrimmed, self.trimmed, self.overlap)
+
+
+@dataclass(frozen=True)
+class ComposedSettings:
+    """A folder as `tsrnet.compose` writes it: annotations.json, untrimmed/, trimmed/<class>/.
+
+    `trimmed` is None where nothing is transferred. Classes of the same name show the same action.
+    """
+
+    folder: str
+    trimmed: ClipFolders | None
+
+    def datasets(self) -> tuple[VideoDataset, ...]:
+        """Every dataset that the settings name, for `check`."""
+        found = self.read()
+        return (found.untrimmed, found.trimmed) if found.trimmed else (found.untrimmed,)
+
+    def read(self, *, rehearsal_seed: int | None = None) -> Companions:
+        """The records; UserError names the file that is missing or wrong."""
+        folder = Path(self.folder)
+        annotations, plan = folder / "annotations.json", folder / PLAN_FILE
+        if not annotations.is_file():
+            raise UserError(
+                f"dataset.folder: got {folder}, need a folder with annotations.json; compose one:"
+                f" python -m tsrnet.compose clips=FOLDER background=FOLDER output={folder}"
+            )
+        # Sets with the same ids must not share features.
+        digest = hashlib.sha256((plan if plan.is_file() else annotations).read_bytes()).hexdigest()
+        name = f"{COMPOSED}_{digest[:8]}"
+        return _with_clips(read_labels(annotations, folder / "untrimmed", name=name), self.trimmed)
+
+
+def _with_clips(
+    untrimmed: VideoDataset, trimmed: ClipFolders | None, overlap: str | None = None
+) -> Companions:
+    """With the clips in their folders; `overlap`: a CSV file; None: classes of the same name."""
+    if trimmed is None:
+        return Companions(untrimmed, None, {})
+    clips = read_class_folders(Path(trimmed.videos), name=f"{untrimmed.name}_trimmed")
+    if overlap:
+        pairs = read_overlap(Path(overlap), classes=untrimmed.classes, trimmed_classes=clips.classes)
+    else:
+        pairs = match_classes(untrimmed.classes, clips.classes)
+    remarks = (*clips.remarks, *match_remarks(pairs, untrimmed.classes, clips.classes))
+    clips = replace(clips.of_classes(sorted(set(pairs.values()))), remarks=remarks)
+    return Companions(untrimmed, clips, pairs)
 
 
 @dataclass(frozen=True)
@@ -190,4 +231,4 @@ READERS: Mapping[str, Callable[[FilesSettings], VideoDataset]] = {
     "ucf101": lambda s: _clips(s),
 }
 
-DatasetSettings: TypeAlias = DrawnSettings | FilesSettings | LabelsSettings
+DatasetSettings: TypeAlias = DrawnSettings | FilesSettings | LabelsSettings | ComposedSettings

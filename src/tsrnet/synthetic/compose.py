@@ -35,7 +35,7 @@ from tsrnet.synthetic.compose_video import Fit, Stretch, VideoJob, write_job
 
 FORMAT = 1
 """Raise it when the same seed gives other videos."""
-COMPOSED = "composed.json"
+PLAN_FILE = "composed.json"
 
 _Side = Annotated[int, Field(ge=32, multiple_of=2, description="an even number of pixels >= 32"), NotBool]
 
@@ -89,13 +89,13 @@ def compose(settings: ComposeSettings) -> Plan:
     Raises UserError for folders without clips, classes with too few, and an output that holds other things.
     """
     output = Path(settings.output)
-    if (output / COMPOSED).exists():
-        plan = read_plan(output / COMPOSED, settings.identity)
+    if (output / PLAN_FILE).exists():
+        plan = read_plan(output / PLAN_FILE, settings.identity)
     else:
         if any((output / name).exists() for name in ("annotations.json", "untrimmed", "trimmed")):
             raise UserError(f"output: got {output}, which holds videos from elsewhere; give another folder")
         plan = _plan(settings)
-        _write(output / COMPOSED, plan_json(plan, settings.identity))
+        _write(output / PLAN_FILE, plan_json(plan, settings.identity))
     remove_parts_of_the_dead(output)
     _write(output / "annotations.json", json.dumps(ground_truth(plan, settings), indent=1))
     labels = [

@@ -184,6 +184,7 @@ def _quiet() -> Iterator[None]:
             ".*does not have many workers.*",
             ".*(exists and is not empty|previous log files).*",
             ".*LeafSpec.*deprecated.*",
+            ".*smaller than the logging interval.*",
             ".*in eval mode at the start of training.*",
         ):
             warnings.filterwarnings("ignore", message=message)

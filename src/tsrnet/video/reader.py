@@ -243,5 +243,5 @@ def _centre(frame: Image, resize: int | tuple[int, int], crop: int) -> Image:
     frame = np.asarray(
         cv2.resize(frame, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR), np.uint8
     )
-    top, left = (frame.shape[0] - crop) // 2, (frame.shape[1] - crop) // 2
+    top, left = (round((side - crop) / 2) for side in frame.shape[:2])  # as torchvision rounds
     return frame[top : top + crop, left : left + crop]
