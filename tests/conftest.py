@@ -1,4 +1,4 @@
-"""Shared fixtures: videos are generated, the configuration is the real one, shrunk, commands run in-process."""
+"""Shared fixtures: generated videos, the real configuration, shrunk, and commands in this process."""
 
 from __future__ import annotations
 

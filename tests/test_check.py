@@ -1,15 +1,17 @@
-"""The check command, run for real on a few files in the datasets' layout."""
+"""The check command, and training where files are missing, on a few files in the datasets' layout."""
 
 from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+
+Command = Callable[..., Any]
 
 
 @pytest.fixture
@@ -49,33 +51,26 @@ def activitynet(tmp_path: Path, moving_square: Path) -> Path:
     return root
 
 
-def command(
-    name: str, root: Path, *overrides: str, dataset: str = "activitynet"
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            f"tsrnet.{name}",
-            f"dataset={dataset}",
-            f"paths.data={root}",
-            f"hydra.run.dir={root}/run",
-            *([f"dataset.overlap={root}/overlap.csv"] if dataset == "activitynet" else []),
-            *overrides,
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+@pytest.fixture
+def run(command: Command, tmp_path: Path) -> Command:
+    """A command on `tmp_path`/data, where `activitynet` puts its files."""
+    root = tmp_path / "data"
+    common = (f"paths.data={root}", f"hydra.run.dir={root}/run")
+
+    def run(verb: str, *overrides: str, dataset: str = "activitynet") -> Any:
+        overlap = [f"dataset.overlap={root}/overlap.csv"] if dataset == "activitynet" else []
+        return command(verb, f"dataset={dataset}", *common, *overlap, *overrides)
+
+    return run
 
 
-def test_check_counts_and_lists(activitynet: Path) -> None:
+def test_check_counts_and_lists(run: Command, activitynet: Path) -> None:
     store = activitynet / "features" / "activitynet" / "resnet101_imagenet"
     for stream in ("rgb", "flow"):
         (store / stream).mkdir(parents=True)
         np.save(store / stream / "-ok.npy", np.ones((12, 4), np.float16))
-    result = command("check", activitynet)
-    assert result.returncode == 0, result.stderr
+    result = run("check")
+    assert result.code == 0, result.err
     manifest = json.loads((activitynet / "run" / "manifest_activitynet.json").read_text())
     assert list(manifest["training"]["counts"].values()) == [3, 1, 1, 0, 1, 1, 2]
     assert list(manifest["test"]["counts"].values()) == [1, 0, 0, 1, 0, 0, 1]
@@ -86,7 +81,7 @@ def test_check_counts_and_lists(activitynet: Path) -> None:
     assert clips["training"]["counts"]["annotated"] == 2
 
 
-def test_missing_videos_are_counted_in_both_figures(activitynet: Path) -> None:
+def test_missing_videos_are_counted_in_both_figures(run: Command, activitynet: Path) -> None:
     (activitynet / "activitynet" / "videos" / "bad.mp4").unlink()  # nothing to extract, no backbone
     rng = np.random.default_rng(0)
     for dataset, ids in (
@@ -99,17 +94,17 @@ def test_missing_videos_are_counted_in_both_figures(activitynet: Path) -> None:
             for name in ids:
                 np.save(folder / f"{name}.npy", rng.random((12, 4), np.float32))
     small = ("features.name=mine", "trainer.max_steps=2", "teacher.max_steps=2", "pretrain=overlap30")
-    small = (*small, "pretrain.max_steps=2", "report.timelines=1")
-    result = command("train", activitynet, *small)
-    assert result.returncode == 2
-    assert "3 of 3 training videos and 0 of 1 test videos have features" in result.stderr
+    small = (*small, "pretrain.max_steps=2", "report.timelines=1", "logger=csv")
+    result = run("train", *small)
+    assert result.code == 2
+    assert "3 of 3 training videos and 0 of 1 test videos have features" in result.err
     database = activitynet / "activitynet/annotations/activity_net.v1-3.min.json"
     content = json.loads(database.read_text())
     content["database"]["cut"]["subset"] = "validation"
     database.write_text(json.dumps(content))
-    result = command("train", activitynet, *small)
-    assert result.returncode == 0, result.stderr
-    assert "activitynet: 2 of 2 training videos and 1 of 2 test videos have features" in result.stdout
+    result = run("train", *small)
+    assert result.code == 0, result.err
+    assert "activitynet: 2 of 2 training videos and 1 of 2 test videos have features" in result.out
     metrics = json.loads((activitynet / "run" / "metrics.json").read_text())
     assert (metrics["videos"], metrics["missing"], metrics["available"]["videos"]) == (2, 1, 1)
     accuracy = metrics["available"]["recognition"]["fusion"]["accuracy"]
@@ -118,20 +113,20 @@ def test_missing_videos_are_counted_in_both_figures(activitynet: Path) -> None:
     assert any(stage.startswith("overlap-rgb-") for stage in metrics["stages"])
 
 
-def test_nothing_there_says_where_to_get_it(tmp_path: Path) -> None:
-    result = command("train", tmp_path)
-    assert result.returncode == 2
-    (line,) = result.stderr.strip().splitlines()
+def test_nothing_there_says_where_to_get_it(run: Command) -> None:
+    result = run("train")
+    assert result.code == 2
+    (line,) = result.err.strip().splitlines()
     for word in ("activity-net.org", "activitynet/annotations", "<id>.mp4", "features=simulated"):
         assert word in line
 
 
-def test_trimmed_clips_are_checked_but_not_trained_on_alone(activitynet: Path) -> None:
-    result = command("check", activitynet, dataset="ucf101")
-    assert result.returncode == 0, result.stderr
+def test_trimmed_clips_are_checked_but_not_trained_on_alone(run: Command, activitynet: Path) -> None:
+    result = run("check", dataset="ucf101")
+    assert result.code == 0, result.err
     manifest = json.loads((activitynet / "run" / "manifest_ucf101.json").read_text())
     assert manifest["training"]["counts"]["videos missing"] == 2
     assert not (activitynet / "run" / "manifest_activitynet.json").exists()
-    result = command("train", activitynet, dataset="ucf101")
-    assert result.returncode == 2
-    assert "dataset=thumos14 or activitynet" in result.stderr
+    result = run("train", dataset="ucf101")
+    assert result.code == 2
+    assert "dataset=thumos14 or activitynet" in result.err

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,39 +21,37 @@ from tsrnet.reporting.timeline import Detection
 from tsrnet.video.video_file import named_videos
 from tsrnet.video.writer import write_video
 
-Train = Callable[..., subprocess.CompletedProcess[str]]
+Command = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory, train: Train) -> Path:
-    """A run, then only its folder `model`: the stages and the features are gone, as on another machine."""
+def root(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Only the folder `model` of a run, as on another machine, and no data."""
     root = tmp_path_factory.mktemp("detect")
-    result = train(f"paths.data={root}/data", f"hydra.run.dir={root}/run", "transfer=none")
-    assert result.returncode == 0, result.stderr
-    shutil.rmtree(root / "data" / "stages")
-    shutil.rmtree(root / "data" / "features")
-    shutil.copytree(root / "run" / "model", root / "elsewhere")
+    shutil.copytree(prepared / "run" / "model", root / "elsewhere")
     return root
 
 
 @pytest.fixture(scope="module")
-def video(root: Path) -> Path:
-    return sorted((root / "data").rglob("demo_test_*.mp4"))[0]
+def video(prepared: Path) -> Path:
+    return sorted((prepared / "data").rglob("demo_test_*.mp4"))[0]
 
 
-def detect(root: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tsrnet.detect", *overrides]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, cwd=root)
+@pytest.fixture
+def detect(command: Command, root: Path) -> Command:
+    return lambda *overrides: command("detect", *overrides, folder=root)
 
 
 def listed(path: Path, video_id: str) -> list[dict[str, Any]]:
     return list(json.loads(path.read_text())["results"][video_id])
 
 
-def test_a_test_video_gives_what_the_run_found_in_it(root: Path, video: Path) -> None:
-    result = detect(root, f"video={video}", "run=elsewhere", "output=found", "subtitles=true")
-    assert result.returncode == 0, result.stderr
-    expected = listed(root / "run" / "detections.json", video.stem)
+def test_a_test_video_gives_what_the_run_found_in_it(
+    detect: Command, root: Path, prepared: Path, video: Path
+) -> None:
+    result = detect(f"video={video}", "run=elsewhere", "output=found", "subtitles=true")
+    assert result.code == 0, result.err
+    expected = listed(prepared / "run" / "detections.json", video.stem)
     assert expected
     found = listed(root / "found" / "detections.json", video.name)
     assert [(f["label"], f["segment"]) for f in found] == [(e["label"], e["segment"]) for e in expected]
@@ -64,28 +60,29 @@ def test_a_test_video_gives_what_the_run_found_in_it(root: Path, video: Path) ->
     assert (root / "found" / f"{video.stem}.html").stat().st_size > video.stat().st_size
     assert (root / "found" / f"{video.stem}.srt").read_text().count(" --> ") == len(found)
     for stage in ("features: ", "networks and localisation: ", "pages and pictures: "):
-        assert stage in result.stdout
+        assert stage in result.out
 
 
-def test_the_second_time_features_are_there_and_constants_may_differ(root: Path, video: Path) -> None:
-    assert detect(root, f"video={video}", "run=elsewhere", "output=twice").returncode == 0
+def test_the_second_time_features_are_there_and_constants_may_differ(
+    detect: Command, root: Path, video: Path
+) -> None:
+    assert detect(f"video={video}", "run=elsewhere", "output=twice").code == 0
     result = detect(
-        root,
         f"video={video}",
         "run=elsewhere",
         "output=twice",
         "localization.threshold=0.9",
         "localization.theta=1",
     )
-    assert result.returncode == 0, result.stderr
-    assert "snippets" not in result.stderr
-    assert "to extract" not in result.stdout
-    assert "no segment is above the threshold" in " ".join(result.stdout.split())
+    assert result.code == 0, result.err
+    assert "snippets" not in result.err
+    assert "to extract" not in result.out
+    assert "no segment is above the threshold" in " ".join(result.out.split())
     assert listed(root / "twice" / "detections.json", video.name) == []
 
 
-def test_three_lines_of_python(root: Path, video: Path) -> None:
-    network = load(root / "run", threshold=0.1)
+def test_three_lines_of_python(prepared: Path, video: Path) -> None:
+    network = load(prepared / "run", threshold=0.1)
     found = network.detect(video)
     assert found.detections == tuple(sorted(found.detections, key=lambda one: -one.score))
     assert set(found.probabilities) == set(network.classes)
@@ -94,16 +91,16 @@ def test_three_lines_of_python(root: Path, video: Path) -> None:
     assert len(found.result.score) == int(found.duration_s * found.grid.rate_hz)
 
 
-def test_what_fails_is_listed_and_the_others_go_on(root: Path, video: Path) -> None:
+def test_what_fails_is_listed_and_the_others_go_on(detect: Command, root: Path, video: Path) -> None:
     folder = root / "mixed"
     folder.mkdir()
     shutil.copy(video, folder / "good one.mp4")
     (folder / "broken.mp4").write_bytes(b"no video")
     write_video(folder / "short.mp4", (np.zeros((48, 64, 3), np.uint8) for _ in range(5)), frame_rate_hz=30)
-    result = detect(root, "video=mixed", "run=elsewhere", "output=some")
-    assert result.returncode == 1
-    assert "2 of 3 videos could not be read" in result.stderr
-    assert "need 2 snippets" in result.stdout.replace("\n", " ").replace("│", "").replace("  ", " ")
+    result = detect("video=mixed", "run=elsewhere", "output=some")
+    assert result.code == 1
+    assert "2 of 3 videos could not be read" in result.err
+    assert "need 2 snippets" in result.out.replace("\n", " ").replace("│", "").replace("  ", " ")
     assert list(json.loads((root / "some" / "detections.json").read_text())["results"]) == ["good one.mp4"]
     assert (root / "some" / "good one.html").is_file()
 
@@ -144,16 +141,13 @@ def test_a_sound_file_is_one_line(root: Path, tmp_path: Path) -> None:
         (["video=x/*.mp4", "run=elsewhere"], "video: got x/*.mp4, there is no such file"),
         (["video=clip (1).mp4", "run=elsewhere"], "needs quotes of its own: \"key='value'\""),
         (["video=elsewhere", "run=elsewhere"], "video: elsewhere holds no file that ends in"),
-        (["video=elsewhere/rgb.pt", "run=data"], "run: got data, there is no model/model.json"),
+        (["video=elsewhere/rgb.pt", "run=."], "run: got ., there is no model/model.json"),
         (["video=elsewhere/rgb.pt", "run=elsewhere", "localization.theta=3"], "localization.theta: got 3"),
         (["video=elsewhere/rgb.pt", "run=elsewhere", "features.flow.backend=opencv"], "is no key"),
     ],
 )
-def test_a_mistake_is_one_line(root: Path, overrides: list[str], said: str) -> None:
-    result = detect(root, *overrides)
-    assert result.returncode == 2
-    assert said in result.stderr
-    assert len(result.stderr.strip().splitlines()) == 1
+def test_a_mistake_is_one_line(detect: Command, overrides: list[str], said: str) -> None:
+    assert said in detect(*overrides).mistake
 
 
 class _Hostile:

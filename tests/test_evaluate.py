@@ -139,7 +139,10 @@ class Evil:
         ("run=rgb paths.stages=elsewhere", "is not there, or not finished"),
         ("run=rgb localization.threshold=[0.1,0.2]", "localization.nms: got null"),
         ("run=rgb +loss.alpha=3", "loss.alpha: belongs to the run"),
-        ("run=rgb checkpoint=rgb/metrics.json", "rgb/metrics.json: got a file without the weights of this network"),
+        (
+            "run=rgb checkpoint=rgb/metrics.json",
+            "rgb/metrics.json: got a file without the weights of this network",
+        ),
         ("run=two_stream checkpoint=mine.pt", "checkpoint: holds one stream"),
     ],
 )

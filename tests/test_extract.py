@@ -226,7 +226,6 @@ def test_a_disk_that_is_too_small_is_said_before_anything_is_computed(
         ("shard.index=2", "shard.index: got 2 of shard.count=1, need 0 to shard.count - 1"),
         ("video.backend=ffmpeg", "video.backend: got 'ffmpeg', need one of"),
         ("features.flow.backend=cuda", "features.flow.backend: got 'cuda', need one of"),
-        ("features=simulated", "features=simulated: needs no videos"),
     ],
 )
 def test_a_mistake_is_one_line(

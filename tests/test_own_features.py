@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+Command = Callable[..., Any]
 RATE_HZ = 1.5625
 """25 frames a second, one feature every 16."""
 CLASSES = ("pour", "stir")
@@ -39,11 +39,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def run(root: Path, command: str, *overrides: str) -> subprocess.CompletedProcess[str]:
-    given = [sys.executable, "-m", f"tsrnet.{command}", *overrides]
-    return subprocess.run(given, capture_output=True, text=True, check=False, timeout=240, cwd=root)
-
-
 TRAIN = (
     *("dataset=activitynet", "dataset.annotations=labels.json", "features.name=i3d", "stream=rgb"),
     *("trainer.max_steps=40", "logger=csv", "report.timelines=1"),
@@ -51,9 +46,9 @@ TRAIN = (
 
 
 @pytest.fixture(scope="module")
-def trained(root: Path) -> Path:
-    result = run(root, "train", *TRAIN, "transfer=none", "hydra.run.dir=run")
-    assert result.returncode == 0, result.stderr
+def trained(command: Command, root: Path) -> Path:
+    result = command("train", *TRAIN, "transfer=none", "hydra.run.dir=run", folder=root)
+    assert result.code == 0, result.err
     return root / "run"
 
 
@@ -68,21 +63,21 @@ def test_it_trains_without_trimmed_videos_at_the_rate_that_features_json_says(tr
     assert not (trained.parent / "data" / "features" / "ucf101").exists()
 
 
-def test_check_asks_for_no_trimmed_videos(root: Path) -> None:
-    result = run(root, "check", *TRAIN[:4], "transfer=none")
-    assert result.returncode == 0, result.stderr
-    assert "ucf101" not in result.stdout
+def test_check_asks_for_no_trimmed_videos(command: Command, root: Path) -> None:
+    result = command("check", *TRAIN[:4], folder=root)
+    assert result.code == 0, result.err
+    assert "data/ucf101/annotations: not there" in result.out
+    assert [path.name for path in (root / "runs").rglob("manifest_*")] == ["manifest_activitynet.json"]
 
 
-def test_transfer_needs_trimmed_videos_and_says_how_to_go_without(root: Path) -> None:
-    result = run(root, "train", *TRAIN)
-    assert result.returncode == 2
-    assert "there are no annotations of ucf101" in result.stderr
-    assert "transfer=none" in result.stderr
+def test_transfer_needs_trimmed_videos_and_says_how_to_go_without(command: Command, root: Path) -> None:
+    result = command("train", *TRAIN, folder=root)
+    assert result.code == 2
+    assert "there are no annotations of ucf101" in result.err
+    assert "transfer=none" in result.err
 
 
-def test_its_model_says_that_videos_are_nothing_for_it(root: Path, trained: Path) -> None:
+def test_its_model_says_that_videos_are_nothing_for_it(command: Command, root: Path, trained: Path) -> None:
     (root / "clip.mp4").write_bytes(b"")
-    result = run(root, "detect", "video=clip.mp4", "run=run")
-    assert result.returncode == 2
-    assert "was trained on features that others extracted" in result.stderr
+    result = command("detect", "video=clip.mp4", "run=run", folder=root)
+    assert "was trained on features that others extracted" in result.mistake

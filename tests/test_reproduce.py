@@ -1,133 +1,113 @@
-"""Every table of the paper, shrunk, by the command that makes it."""
+"""A table of the paper by the command that makes it, shrunk; all rows of all tables compose."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hydra
 import pytest
 import yaml
 
 from tsrnet.core.cli import conf_folder
+from tsrnet.pipeline.config import RunConfig
 from tsrnet.reporting.reproduction import Experiment, Method, Reproduction, percent
+from tsrnet.reproduce import _slug
 
-FILES = sorted((conf_folder() / "experiment").glob("*.yaml"))
-
-
-def command(root: Path, tiny: tuple[str, ...], *more: str) -> subprocess.CompletedProcess[str]:
-    passed_on = [f"+train.{text}" for text in tiny if not text.startswith("logger")]
-    arguments = [*passed_on, f"+train.paths.data={root}/data", f"output={root}/out", *more]
-    return subprocess.run(
-        [sys.executable, "-m", "tsrnet.reproduce", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
+Command = Callable[..., Any]
+FILES = sorted((conf_folder() / "reproduce" / "tables").glob("*.yaml"))
+FOLDERS = ("tsrnet_without_l_fc2", "tsrnet")
+"""Of the two methods of table 3."""
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("reproduce")
+def reproduce(command: Command, data: Path, tiny: tuple[str, ...]) -> Command:
+    """The command on the prepared demo, with `output` beside it."""
+    passed_on = [f"+train.{text}" for text in (*tiny, f"paths.data={data}") if text != "logger=csv"]
+    return lambda *arguments: command("reproduce", *passed_on, f"output={data.parent}/out", *arguments)
 
 
-def small_activitynet(root: Path) -> tuple[str, ...]:
-    """Annotations of eight videos of two classes, one of which UCF101 has, and simulated features."""
-    segments = {label: [{"label": label, "segment": [5.0, 20.0]}] for label in ("Archery", "Mooping floor")}
-    database = {
-        f"v{i}{subset[0]}": {
-            "duration": 40.0,
-            "subset": subset,
-            "annotations": segments[("Archery", "Mooping floor")[i % 2]],
-        }
-        for i in range(4)
-        for subset in ("training", "validation")
-    }
-    (root / "anet.json").write_text(json.dumps({"version": "VERSION 1.3", "database": database}))
-    (root / "overlap.csv").write_text("untrimmed,trimmed\nArchery,Archery\n")
-    keys = {
-        "dataset.annotations": root / "anet.json",
-        "dataset.overlap": root / "overlap.csv",
-        "features.num_features": 16,
-        "pretrain.max_steps": 3,
-    }
-    return ("features=simulated", *(f"+train.{key}={value}" for key, value in keys.items()))
+@pytest.fixture(scope="module")
+def table3(reproduce: Command, data: Path) -> Path:
+    result = reproduce("table=3", "dataset=demo", "seeds=1")
+    assert result.code == 0, result.err
+    return data.parent / "out" / "table3_demo"
+
+
+def test_a_table_comes_out_of_one_command(table3: Path) -> None:
+    content = yaml.safe_load((conf_folder() / "reproduce" / "tables" / "table3.yaml").read_text())
+    text = (table3 / "table.md").read_text()
+    assert (table3 / "table.png").read_bytes().startswith(b"\x89PNG")
+    assert "SIMULATED" not in text
+    rows = [line.split(" | ") for line in text.splitlines() if "| ours" in line]
+    assert [row[0].removeprefix("| ") for row in rows] == list(content["methods"])
+    for row, folder in zip(rows, FOLDERS, strict=True):
+        metrics = json.loads((table3 / folder / "0" / "metrics.json").read_text())
+        wanted = [f"{percent(metrics, place):.1f}" for place in content["columns"].values()]
+        assert [cell.rstrip(" |") for cell in row[2:]] == wanted
+
+
+def test_what_has_run_is_not_run_again(reproduce: Command, table3: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in table3.rglob("metrics.json")}
+    assert len(before) == 2
+    assert reproduce("table=3", "dataset=demo", "seeds=1").code == 0
+    assert {path: path.stat().st_mtime_ns for path in table3.rglob("metrics.json")} == before
+
+
+def test_missing_seeds_are_listed(reproduce: Command, table3: Path) -> None:
+    """Two are asked for, one has run, and nothing is run."""
+    result = reproduce("table=3", "dataset=demo", "seeds=2", "only_report=true")
+    assert result.code == 0, result.err
+    assert result.out.count("(**1 of 2 seeds**)") == 2
+
+
+def rows() -> list[tuple[str, str, str, bool]]:
+    """Table, method, dataset, whether its features are simulated."""
+    found = []
+    for file in FILES:
+        content = yaml.safe_load(file.read_text())
+        for dataset in content["datasets"]:
+            for method in content["methods"]:
+                found += [(file.stem, method, dataset, simulated) for simulated in (False, True)]
+    return [row for row in found if row[2:] != ("demo", True)]
+
+
+@pytest.mark.parametrize(("table", "method", "dataset", "simulated"), rows())
+def test_every_row_composes(table: str, method: str, dataset: str, simulated: bool) -> None:
+    row = yaml.safe_load((conf_folder() / "reproduce" / "tables" / f"{table}.yaml").read_text())
+    row = row["methods"][method]
+    more = ["features=simulated", "features.num_features=128", *row.get("simulated", ())] if simulated else []
+    with hydra.initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        config = hydra.compose("train", [f"dataset={dataset}", *row["overrides"], *more])
+    assert RunConfig.from_config(config).simulated == simulated
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_a_table_comes_out_of_one_command(file: Path, root: Path, tiny: tuple[str, ...]) -> None:
-    content = yaml.safe_load(file.read_text())
-    dataset = "demo" if "demo" in content["datasets"] else content["datasets"][0]
-    drawn = {"dataset", "features", "trimmed"}
-    if dataset == "activitynet":
-        tiny = tuple(text for text in tiny if text.split(".")[0] not in drawn)
-        more = small_activitynet(root)
-    else:
-        more = ()
-    table = file.stem.removeprefix("table")
-    arguments = (f"table={table}", f"dataset={dataset}", "seeds=1", *more)
-    result = command(root, tiny, *arguments)
-    assert result.returncode == 0, result.stderr
-    folder = root / "out" / f"{file.stem}_{dataset}{'_simulated' if more else ''}"
-    text = (folder / "table.md").read_text()
-    assert (folder / "table.png").read_bytes().startswith(b"\x89PNG")
-    assert ("SIMULATED" in text) == bool(more)
-    rows = [line.split(" | ") for line in text.splitlines() if "| ours" in line]
-    assert [row[0].removeprefix("| ") for row in rows] == list(content["methods"])
-    for row, metrics in zip(rows, map(read, folders(folder, content)), strict=True):
-        wanted = [f"{percent(metrics, place):.1f}" for place in content["columns"].values()]
-        assert [cell.rstrip(" |") for cell in row[2:]] == wanted
-    before = {path: path.stat().st_mtime_ns for path in folder.rglob("metrics.json")}
-    again = command(root, tiny, *arguments)
-    assert again.returncode == 0
-    assert {path: path.stat().st_mtime_ns for path in folder.rglob("metrics.json")} == before
+def test_methods_have_folders_of_their_own(file: Path) -> None:
+    methods = yaml.safe_load(file.read_text())["methods"]
+    assert len({_slug(name) for name in methods}) == len(methods)
 
 
-def folders(folder: Path, content: dict[str, Any]) -> list[Path]:
-    slugs = [
-        "".join(c if c.isalnum() else "_" for c in name.replace("+", " plus ")).strip("_").lower()
-        for name in content["methods"]
-    ]
-    assert len(set(slugs)) == len(slugs)
-    return [folder / slug / "0" for slug in slugs]
-
-
-def read(folder: Path) -> dict[str, Any]:
-    return dict(json.loads((folder / "metrics.json").read_text()))
-
-
-def test_half_finished_seeds_are_said(root: Path, tiny: tuple[str, ...]) -> None:
-    """Table 3 has run with one seed above; two are asked for, nothing is run."""
-    result = command(root, tiny, "table=3", "dataset=demo", "seeds=2", "only_report=true")
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.count("(**1 of 2 seeds**)") == 2
-
-
-def test_a_method_that_fails_is_named_and_the_others_go_on(root: Path, tiny: tuple[str, ...]) -> None:
-    result = command(root, tiny, "table=figure3", "dataset=demo", "seeds=1", "+train.transfer.bandwidth=-1")
-    assert result.returncode == 1
-    assert "4 of 4 runs failed" in result.stderr
-    assert result.stdout.count("(**0 of 1 seeds**)") == 4
+def test_a_method_that_fails_is_named_and_the_others_go_on(reproduce: Command) -> None:
+    result = reproduce("table=figure3", "dataset=demo", "seeds=1", "+train.transfer.bandwidth=-1")
+    assert result.code == 1
+    assert "4 of 4 runs failed" in result.err
+    assert result.out.count("(**0 of 1 seeds**)") == 4
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "said"),
     [
-        ((), ("table: got None", "figure3", "rivals")),
-        (("table=9",), ("table: got 9", "1, 2, 3, 4")),
-        (("table=2", "dataset=thumos14"), ("dataset: got thumos14", "activitynet, demo")),
-        (("table=3", "seeds=0"), ("seeds: got 0",)),
+        ("", "table: got None, need one of figure3, rivals, 1, 2, 3, 4"),
+        ("table=9", "table: got 9, need one of figure3, rivals, 1"),
+        ("table=2 dataset=thumos14", "dataset: got thumos14, table2 is there for activitynet, demo"),
+        ("table=3 seeds=0", "seeds: got 0, need a whole number above 0"),
     ],
 )
-def test_a_mistake_is_one_line(root: Path, arguments: tuple[str, ...], words: tuple[str, ...]) -> None:
-    result = command(root, (), *arguments)
-    assert result.returncode == 2
-    lines = result.stderr.strip().splitlines()
-    assert len(lines) == 1, result.stderr
-    assert all(word in lines[0] for word in words), lines[0]
+def test_a_mistake_is_one_line(command: Command, arguments: str, said: str) -> None:
+    assert said in command("reproduce", *arguments.split()).mistake
 
 
 def test_figures_are_means_over_seeds_with_their_deviation() -> None:

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from tsrnet.pipeline.stages import Stage
 
-
-def run(*command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", *command], capture_output=True, text=True, check=False, timeout=60
-    )
+Command = Callable[..., Any]
 
 
 @pytest.fixture
@@ -33,23 +29,23 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_stages_are_listed_and_removed_by_name_or_age(root: Path) -> None:
+def test_stages_are_listed_and_removed_by_name_or_age(command: Command, root: Path) -> None:
     keys = [Stage(root, "teacher", {"seed": seed}).key for seed in (0, 1)]
-    listed = run("tsrnet.stages", f"paths.stages={root}").stdout.splitlines()
+    listed = command("stages", f"paths.stages={root}").out.splitlines()
     lines = [next(line for line in listed if key in line) for key in keys]
     assert "unfinished" not in lines[0]
     assert "10.0" in lines[0]
     assert "unfinished" in lines[1]
-    result = run("tsrnet.stages", f"paths.stages={root}", "remove=[teacher-0]")
-    assert result.returncode == 2
-    assert "no such stage" in result.stderr
-    assert run("tsrnet.stages", f"paths.stages={root}", "older_than_days=5").returncode == 0
+    result = command("stages", f"paths.stages={root}", "remove=[teacher-0]")
+    assert result.code == 2
+    assert "no such stage" in result.err
+    assert command("stages", f"paths.stages={root}", "older_than_days=5").code == 0
     assert [(root / key).is_dir() for key in keys] == [False, True]
-    assert run("tsrnet.stages", f"paths.stages={root}", f"remove=[{keys[1]}]").returncode == 0
+    assert command("stages", f"paths.stages={root}", f"remove=[{keys[1]}]").code == 0
     assert not (root / keys[1]).exists()
 
 
-def test_a_sweep_is_reported_with_seeds_as_deviation(tmp_path: Path) -> None:
+def test_a_sweep_is_reported_with_seeds_as_deviation(command: Command, tmp_path: Path) -> None:
     number = 0
     for alpha, accuracies in (("1", (0.5, 0.7)), ("10", (0.8, 0.8))):
         for seed, accuracy in enumerate(accuracies):
@@ -65,18 +61,18 @@ def test_a_sweep_is_reported_with_seeds_as_deviation(tmp_path: Path) -> None:
             }
             (job / "metrics.json").write_text(json.dumps(metrics))
             number += 1
-    result = run("tsrnet.report", f"sweep={tmp_path}")
-    assert result.returncode == 0, result.stderr
-    assert "60.0 ±14.1" in result.stdout
-    assert "SIMULATED" in result.stdout
+    result = command("report", f"sweep={tmp_path}")
+    assert result.code == 0, result.err
+    assert "60.0 ±14.1" in result.out
+    assert "SIMULATED" in result.out
     header, *rows = (tmp_path / "sweep.csv").read_text().splitlines()
     assert header.startswith("loss.alpha,seeds,accuracy")
     assert [row.split(",")[:3] for row in rows] == [["1", "2", "0.6"], ["10", "2", "0.8"]]
     assert (tmp_path / "sweep.png").is_file()
 
 
-def test_a_folder_that_is_no_sweep_is_one_line(tmp_path: Path) -> None:
+def test_a_folder_that_is_no_sweep_is_one_line(command: Command, tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "none"):
-        result = run("tsrnet.report", f"sweep={folder}")
-        assert result.returncode == 2
-        assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+        result = command("report", f"sweep={folder}")
+        assert result.code == 2
+        assert len(result.err.strip().splitlines()) == 1, result.err

@@ -1,4 +1,4 @@
-"""A multirun side by side: what jobs share is computed once."""
+"""Multiruns: what jobs share is computed once, failed jobs are named, searches see no test video."""
 
 from __future__ import annotations
 
@@ -9,74 +9,82 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
 
-from tsrnet.core.cli import FAILED
+from tsrnet.core import jobs
 from tsrnet.core.errors import UserError
+from tsrnet.core.jobs import FAILED
 from tsrnet.datasets.records import Segment, VideoDataset, VideoRecord
 from tsrnet.reporting.workspace import workspace
 
-Train = Callable[..., subprocess.CompletedProcess[str]]
+Command = Callable[..., Any]
 
 
-def test_jobs_side_by_side_share_teacher_and_networks(train: Train, tmp_path: Path) -> None:
+@pytest.mark.process
+def test_jobs_side_by_side_share_teacher_and_networks(
+    train: Command, tiny: tuple[str, ...], prepared: Path, linked: Command, tmp_path: Path
+) -> None:
     """Four settings in two processes: two networks, one teacher; the same again trains nothing."""
-    command = (
-        *("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "stream=rgb"),
-        *("loss.alpha=1,10", "localization.theta=0.3,0.5", f"paths.data={tmp_path}/data"),
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    data = linked(prepared / "data", tmp_path / "data", "t*-rgb-*", "predictions-*")
+    arguments = (
+        *("stream=rgb", "loss.alpha=1,10", "localization.theta=0.3,0.5", "seed=3", f"paths.data={data}"),
         *(f"hydra.sweep.dir={tmp_path}/sweep", "-m"),
     )
-    result = train(*command)
-    assert result.returncode == 0, result.stderr
-    stages = [path.name for path in (tmp_path / "data" / "stages").iterdir() if path.name[0] != "."]
+    launcher = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    subprocess.run([sys.executable, "-m", "tsrnet.train", *tiny, *launcher, *arguments], check=True)
+    stages = [path.name for path in (data / "stages").glob("*-rgb-*")]
     assert Counter(name.rsplit("-", 1)[0] for name in stages) == {
         "backbone-rgb": 1,
         "teacher-rgb": 1,
         "tsrnet-rgb": 2,
-        "activations-rgb": 2,
+        "predictions-rgb": 2,
     }
     with (tmp_path / "sweep" / "sweep.csv").open() as file:
         rows = list(csv.DictReader(file))
     settings = [(row["loss.alpha"], row["localization.theta"]) for row in rows]
     assert settings == [("1", "0.3"), ("1", "0.5"), ("10", "0.3"), ("10", "0.5")]
-    again = train(*command)
-    assert again.returncode == 0
-    assert "training" not in again.stderr
+    again = train(*arguments)
+    assert again.code == 0, again.err
+    assert "training" not in again.err
 
 
-def test_a_search_maximises_accuracy_on_training_videos(train: Train, tmp_path: Path) -> None:
+def test_a_search_maximises_accuracy_on_training_videos(
+    train: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two trials; no figure of theirs needs a segment or a test video."""
-    sweep = tmp_path / "sweep"
-    command = (
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    arguments = (
         *("stream=rgb", "transfer=none", "holdout=0.5", "hydra.sweeper.n_trials=2"),
-        *(f"paths.data={tmp_path}/data", f"hydra.sweep.dir={sweep}", "+sweep=optuna"),
+        *(f"hydra.sweep.dir={tmp_path}", "+sweep=optuna"),
     )
-    result = train(*command)
-    assert result.returncode == 0, result.stderr
-    found = [json.loads((sweep / str(n) / "metrics.json").read_text()) for n in range(2)]
-    assert [(some["videos"], some["detection"]) for some in found] == [(3, None)] * 2
-    best = yaml.safe_load((sweep / "optimization_results.yaml").read_text())
+    result = train(*arguments)
+    assert result.code == 0, result.err
+    found = [json.loads((tmp_path / str(n) / "metrics.json").read_text()) for n in range(2)]
+    # One video a class is left to train on; one of the six shows a second class.
+    assert [(some["videos"], some["detection"]) for some in found] == [(1, None)] * 2
+    best = yaml.safe_load((tmp_path / "optimization_results.yaml").read_text())
     assert best["best_value"] == max(some["recognition"]["rgb"]["accuracy"] for some in found)
-    result = train(*command, "holdout=0")
-    assert result.returncode == 1
-    assert "a search needs a share of the training videos" in result.stderr
+    monkeypatch.setattr(jobs, "time", SimpleNamespace(sleep=lambda _: None))  # for jobs that start late
+    result = train(*arguments, "holdout=0")
+    assert result.code == 1
+    assert "a search needs a share of the training videos" in result.err
 
 
-def test_a_job_that_breaks_is_named_with_its_log_and_the_others_go_on(train: Train, tmp_path: Path) -> None:
+def test_a_job_that_breaks_is_named_with_its_log_and_the_others_go_on(train: Command, tmp_path: Path) -> None:
     """The second job's folder for timelines is a file: an error that is nobody's mistake of values."""
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "timelines").write_text("in the way")
-    result = train(
-        *("stream=rgb", "transfer=none", f"paths.data={tmp_path}/data", f"hydra.sweep.dir={tmp_path}"),
-        *("loss.alpha=1,2,-3", "-m"),
-    )
-    assert result.returncode == 1
-    named = [line for line in result.stdout.splitlines() if line.startswith("failed: ")]
+    result = train("stream=rgb", f"hydra.sweep.dir={tmp_path}", "loss.alpha=1,2,-3", "-m")
+    assert result.code == 1
+    named = [line for line in result.out.splitlines() if line.startswith("failed: ")]
     assert [line.split(": ")[1] for line in named] == [f"{tmp_path}/1", f"{tmp_path}/2"]
     assert "timelines" in (tmp_path / "1" / FAILED).read_text()
-    assert "loss.alpha: got -3.0" in (tmp_path / "2" / FAILED).read_text()
+    assert "loss.alpha: got -3" in (tmp_path / "2" / FAILED).read_text()
     assert (tmp_path / "0" / "metrics.json").is_file()
     assert not (tmp_path / "0" / FAILED).exists()
 
@@ -96,7 +104,7 @@ def test_videos_are_held_out_of_every_class_and_without_segments() -> None:
         whole.held_out(0.01)
 
 
-def test_the_workspace_shows_what_runs_log() -> None:
+def test_the_workspace_shows_what_runs_log(command: Command) -> None:
     pytest.importorskip("wandb_workspaces")
     text = workspace("me", "tsrnet", "TSRNet")._to_model().model_dump_json(by_alias=True)
     for shown in (
@@ -104,8 +112,4 @@ def test_the_workspace_shows_what_runs_log() -> None:
         *("summary:test/average_mAP", "test/mAP/0.50", "tsrnet-rgb/loss/fc1", "test/timelines"),
     ):
         assert f'"{shown}"' in text
-    result = subprocess.run(
-        [sys.executable, "-m", "tsrnet.dashboard"], capture_output=True, text=True, check=False
-    )
-    assert (result.returncode, len(result.stderr.splitlines())) == (2, 1)
-    assert "entity: got nothing" in result.stderr
+    assert "entity: got nothing" in command("dashboard").mistake

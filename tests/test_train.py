@@ -52,7 +52,7 @@ def test_run_folder_holds_valid_results(prepared: Path) -> None:
 
 
 def test_features_are_one_file_a_video_and_stream(prepared: Path) -> None:
-    store = prepared / "data" / "features" / "demo_0" / "resnet10_stand_in"
+    store = prepared / "data" / "features" / "demo_0_64" / "resnet10_stand_in"
     for stream in ("rgb", "flow"):
         files = sorted((store / stream).glob("*.npy"))
         assert len(files) == 12
@@ -120,7 +120,7 @@ def test_end_to_end_trains_teacher_and_network_through_their_backbones(
         statistics = "network.bn1.running_mean"
         assert torch.equal(state[f"backbone.{statistics}"], frozen[statistics])
     assert "training" not in train(*arguments).err
-    folder = data / "features" / "demo_0" / "resnet10_stand_in"
+    folder = data / "features" / "demo_0_64" / "resnet10_stand_in"
     lengths = {path.stem: len(np.load(path)) for path in (folder / "rgb").glob("*.npy")}
     found = {path.name: len(list(path.iterdir())) for path in (folder / "rgb_images").iterdir()}
     assert found == lengths
@@ -143,7 +143,7 @@ def test_unreadable_video_is_named_and_the_others_are_kept(
     assert result.code == 2
     assert result.err.strip().splitlines()[-1].startswith("error: 1 videos have no features")
     assert str(video) in result.err
-    store = data / "features" / "demo_0" / "resnet10_stand_in" / "rgb"
+    store = data / "features" / "demo_0_64" / "resnet10_stand_in" / "rgb"
     assert not (store / "demo_test_002.npy").exists()
     assert (store / "demo_test_003.npy").is_file()
     video.unlink()  # what the message says to do

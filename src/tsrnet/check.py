@@ -27,7 +27,11 @@ def check(config: DictConfig) -> None:
         raise UserError(f"features=simulated: has no files; check dataset={'|'.join(READERS)} without it")
     folder = Path(HydraConfig.get().runtime.output_dir)
     streams = streams_of(config)
-    for dataset in dataset_of(config, trimmed=True).datasets():
+    trimmed = config.trimmed.get("annotations")
+    has_trimmed = trimmed is None or Path(trimmed).exists() or config.dataset.name == "ucf101"
+    if not has_trimmed:
+        print(f"{trimmed}: not there; only transfer needs these trimmed videos")
+    for dataset in dataset_of(config, trimmed=has_trimmed).datasets():
         store = FeatureStore(Path(config.paths.features) / dataset.name / config.features.name)
         found = open_videos(find_features(dataset, store, streams))
         path = folder / f"manifest_{dataset.name}.json"

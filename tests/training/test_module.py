@@ -361,7 +361,6 @@ def test_a_training_validates_on_the_way(tmp_path: Path) -> None:
     assert 0 <= fitted.callback_metrics["val/accuracy"] <= 1
 
 
-@pytest.mark.xfail(strict=True, raises=ValueError, reason="Lightning cannot move a frozen dataclass")
 def test_predict_gives_the_snippets_of_each_test_video(trained: Trained, tmp_path: Path) -> None:
     found = trainer(tmp_path).predict(trained.module, datamodule=trained.data)
     assert found is not None

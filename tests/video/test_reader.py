@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tsrnet.core.errors import UserError
-from tsrnet.video.reader import UnreadableVideoError, VideoFrames, decoder_in_use
+from tsrnet.video.reader import UnreadableVideoError, VideoFrames, _PyAV, decoder_in_use
 from tsrnet.video.writer import write_video
 
 CLIPS = Path(__file__).parents[2].parent / "shared" / "data" / "videos"
@@ -153,6 +153,22 @@ def test_both_sides_are_resized_where_both_are_given(tmp_path: Path) -> None:
 def test_reading_before_the_start_repeats_the_first_frame(moving_square: Path) -> None:
     values = brightness(moving_square, -3, 2)
     np.testing.assert_array_equal(values[:3], np.repeat(values[3], 3))
+
+
+def test_frames_that_the_next_read_shares_are_not_decoded_again(
+    moving_square: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PyAV would begin at the start of the file again."""
+    decode, opened = _PyAV._decode, []
+    monkeypatch.setattr(_PyAV, "_decode", lambda self: opened.append(1) or decode(self))
+    frames = VideoFrames(moving_square, "pyav")
+    parts = [frames.read(*span, resize=48, crop=48) for span in ((0, 21), (15, 36), (30, 60), (31, 40))]
+    assert len(opened) == 1
+    whole = VideoFrames(moving_square).read(0, 60, resize=48, crop=48)
+    for part, (start, stop) in zip(parts, ((0, 21), (15, 36), (30, 60), (31, 40)), strict=True):
+        np.testing.assert_array_equal(part, whole[start:stop])
+    other = frames.read(31, 33, resize=40, crop=32)  # of another size, they are
+    assert (other.shape, len(opened)) == ((2, 32, 32, 3), 2)
 
 
 def test_without_decord_auto_is_pyav_and_says_so(

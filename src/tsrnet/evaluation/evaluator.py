@@ -80,8 +80,8 @@ class VideoEvaluator(Metric):
             inside = grid.inside(segments, len(attention))
             if inside.any() and not inside.all():
                 relative = attention * len(attention)
-                rows.append((number, float(relative[inside].mean()), float(relative[~inside].mean())))
-        self._add("attention", np.array(rows).reshape(-1, 3))
+                rows.append((index, number, float(relative[inside].mean()), float(relative[~inside].mean())))
+        self._add("attention", np.array(rows).reshape(-1, 4))
 
     def _add(self, name: str, values: npt.ArrayLike) -> None:
         kind = np.int64 if name in ("videos", "counts") else np.float64
@@ -155,11 +155,13 @@ class VideoEvaluator(Metric):
         rows, video = rows[kept], given[owner[kept]]
         order = np.argsort(video, kind="stable")
         rows, video = rows[order], video[order]
+        attention = gathered("attention")
+        _, once = np.unique(attention[:, :2], axis=0, return_index=True)
         return Results(
             videos,
             Segments(video, rows[:, 0].astype(np.int64), rows[:, 1], rows[:, 2], rows[:, 3]),
             {stream: gathered(_state(stream))[first] for stream in self.streams},
-            gathered("attention"),
+            attention[once, 1:],
         )
 
     def submission(self) -> dict[str, Any]:

@@ -38,16 +38,20 @@ class VideoPredictions:
     weights: npt.NDArray[np.float32]
     activations: npt.NDArray[np.float16]
 
+    def to(self, device: Any, **_: Any) -> VideoPredictions:
+        """Itself, in memory: Lightning moves what `predict` returns."""
+        return self
+
 
 def video_predictions(batch: VideoBatch, predictions: SnippetPredictions) -> list[VideoPredictions]:
     """The predictions of a batch video by video, without padding."""
     return [
         VideoPredictions(
             video_id,
-            predictions.probabilities[row].float().cpu().numpy(),
-            predictions.logits[row, real].float().cpu().numpy(),
-            predictions.weights[row, real].float().cpu().numpy(),
-            predictions.activations[row, real].half().cpu().numpy(),
+            predictions.probabilities[row].detach().float().cpu().numpy(),
+            predictions.logits[row, real].detach().float().cpu().numpy(),
+            predictions.weights[row, real].detach().float().cpu().numpy(),
+            predictions.activations[row, real].detach().half().cpu().numpy(),
         )
         for row, (video_id, real) in enumerate(zip(batch.ids, batch.mask, strict=True))
     ]
@@ -215,4 +219,5 @@ class PredictionWriter(BasePredictionWriter):
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        shutil.rmtree(self._written, ignore_errors=True)
+        if written := getattr(self, "_written", None):
+            shutil.rmtree(written, ignore_errors=True)

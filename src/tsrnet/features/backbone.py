@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Protocol
 
@@ -118,33 +119,54 @@ def _of_stream(names: str, stream: str) -> str:
     return flow if flow and stream == "flow" else rgb
 
 
+def _own(name: str, weights: str, stream: str) -> tuple[str, str]:
+    """The network of a stream and its weights."""
+    shared = "+" not in name or Path(weights).is_file()
+    return _of_stream(name, stream), weights if shared else _of_stream(weights, stream)
+
+
 def imagenet_weights(name: str, weights: str) -> str | None:
     """The library's own name of published weights, which identifies them; None where it has no such ones.
 
     `weights`: such a name, or "pretrained", "imagenet" or "kinetics": the newest that there are.
     """
-    if "+" in name:
-        parts = [
-            imagenet_weights(_of_stream(name, stream), _of_stream(weights, stream))
-            for stream in ("rgb", "flow")
-        ]
-        return "+".join(part for part in parts if part) if all(parts) else None
     return _library(name).published(name, weights)
+
+
+def weights_file(name: str, weights: str, *, stream: str) -> Path | None:
+    """The file that `weights` names for a stream; None where it names published ones."""
+    path = Path(_own(name, weights, stream)[1])
+    return path if path.is_file() else None
+
+
+def weights_identity(name: str, weights: str) -> str:
+    """Which weights these are, whatever they are called: published name or checksum; of two networks, both.
+
+    `load_backbone` takes the names, but no checksum.
+    """
+    known = []
+    for stream in ("rgb", "flow")[: 2 if "+" in name else 1]:
+        if path := weights_file(name, weights, stream=stream):
+            known.append(f"sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}")
+        else:
+            own = _own(name, weights, stream)
+            known.append(imagenet_weights(*own) or own[1])
+    return "+".join(known)
 
 
 def load_backbone(name: str, *, stream: str, weights: str) -> Backbone:
     """A frozen backbone with published weights, or those of a file.
 
     A file is a state dict, as the library of the network saves it (for flow, the first convolution is
-    then inflated from RGB) or as a `Backbone` does.
+    then inflated from RGB) or as a `Backbone` does. Of two networks, `weights` may be two with a +
+    between.
     """
-    source: str | Path | None = Path(weights)
-    if not Path(weights).is_file():
-        own = _of_stream(name, stream), _of_stream(weights, stream) if "+" in name else weights
-        source = imagenet_weights(*own)
-        if source is None:
-            raise UserError(
-                f"features.weights: got {weights}, need pretrained, the name of weights that {own[0]} has"
-                " (IMAGENET1K_V1), or a file with a state dict"
-            )
-    return Backbone(name, stream=stream, weights=source).eval().requires_grad_(False)
+    own, source = _own(name, weights, stream), weights_file(name, weights, stream=stream)
+    published = None if source else imagenet_weights(*own)
+    if not source and not published:
+        raise UserError(
+            f"features.weights: got {own[1]}, need pretrained, the name of weights that {own[0]} has"
+            " (IMAGENET1K_V1), or a file with a state dict"
+        )
+    backbone = Backbone(name, stream=stream, weights=source or published)
+    return backbone.eval().requires_grad_(False)

@@ -83,7 +83,8 @@ def extract(
         device if flow_here else "cpu",
     )
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # more of them would fight the workers for the cores
+    if "flow" in backbones and not flow_here:
+        torch.set_num_threads(1)  # more of them would fight the workers for the cores
     with worker_pool(settings.workers) as pool:
         chunks = list(_chunks(missing, pool, failed, settings.reading, what))
         num_snippets = sum(map(len, chunks))

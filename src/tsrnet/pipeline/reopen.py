@@ -167,8 +167,8 @@ def _check_origin(path: Path, stream: str, classes: tuple[str, ...]) -> None:
         said = json.loads((path.parent / "identity.json").read_text())
     except (OSError, ValueError):  # a file alone says nothing of itself but its sizes
         return
-    if said.get("stream", stream) != stream:
-        raise UserError(f"checkpoint: {path}: is of stream={said['stream']}, the run's is {stream}")
+    if (own := said.get("data", {}).get("stream", stream)) != stream:
+        raise UserError(f"checkpoint: {path}: is of stream={own}, the run's is {stream}")
     known = said.get("classes") or classes
     if list(known) != list(classes):
         differing = sorted(set(known) ^ set(classes)) or ["their order"]

@@ -24,8 +24,8 @@ def find_clips(
 
     Args:
         clips: holds `<class>/<clip>`.
-        background: its videos, folders below included; one in a folder that is called as a class is for
-            the videos of this class. None: the clips of the classes that are not used.
+        background: its videos, folders below included; one in a folder named as a class is for the
+            videos of this class. None: the clips of the classes that are not used.
         classes: those that are used; None: all.
     """
     found = read_class_folders(clips)
@@ -55,8 +55,8 @@ def usable_clips(
 
     Args:
         root, labels: the folder and its clips, as `find_clips` has them.
-        group: regular expression for the path of a clip. Clips with the same match (its first
-            parenthesis, if it has one) are a group; a clip without a match is one of its own.
+        group: regular expression for the path of a clip. Clips with the same match (of its first
+            parenthesis that matches, if any) are a group; a clip without a match is one of its own.
         workers: processes; 0: one a core.
         what: the clips are called in the progress.
     """
@@ -71,6 +71,6 @@ def usable_clips(
                 left_out[f"{root.resolve().name}/{name}"] = result
             else:
                 match = re.search(group, name)
-                same = match and match[1 if match.re.groups else 0]
-                usable.append(Clip(name, same or name, result, label))
+                same = next(filter(None, match.groups()), match[0]) if match else name
+                usable.append(Clip(name, same, result, label))
     return usable, left_out

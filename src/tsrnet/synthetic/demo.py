@@ -214,6 +214,7 @@ def draw_dataset(settings: DemoSettings, *, workers: int) -> tuple[VideoDataset,
         + untrimmed_scripts(settings.seed, "testing", settings.num_test),
         "trimmed": trimmed_scripts(settings.seed, settings.clips_per_class),
     }
+    name = f"demo_{settings.seed}_{settings.size}"  # of the videos, so of their features, too
     jobs, datasets = [], []
     for kind, videos in scripts.items():
         path = folder / f"{kind}.json"
@@ -221,7 +222,7 @@ def draw_dataset(settings: DemoSettings, *, workers: int) -> tuple[VideoDataset,
             part.write_text(json.dumps(ground_truth(videos), indent=1))
         annotated = read_activitynet_json(path)
         dataset = VideoDataset(
-            name=f"demo_{settings.seed}" + ("_trimmed" if kind == "trimmed" else ""),
+            name=name + ("_trimmed" if kind == "trimmed" else ""),
             classes=tuple(sorted(ACTIONS)),
             train=tuple(record for record in annotated.records if record.subset == "training"),
             test=tuple(record for record in annotated.records if record.subset == "testing"),

@@ -87,6 +87,8 @@ class VideoFrames:
         times_s = np.arange(max(1, int(self.duration_s * FRAME_RATE_HZ + 0.5))) / FRAME_RATE_HZ
         # Half a millisecond: containers round timestamps, a frame must not be missed by that.
         self._source = np.searchsorted(start_s, times_s + 5e-4, side="right") - 1
+        self._kept: dict[int, Image] = {}  # frames of the last read, which the next one may share
+        self._kept_as: tuple[object, int] | None = None  # their sizes
 
     def __len__(self) -> int:
         return len(self._source)
@@ -100,14 +102,18 @@ class VideoFrames:
         try:
             source = self._source[np.clip(np.arange(start, stop), 0, len(self) - 1)]
             wanted, inverse = np.unique(source, return_inverse=True)
-            frames = [_centre(frame, resize, crop) for frame in self._decoder.read(wanted)]
+            kept = self._kept if self._kept_as == (resize, crop) else {}
+            missing = np.array([number for number in wanted if number not in kept], np.intp)
+            made = (_centre(frame, resize, crop) for frame in self._decoder.read(missing))
+            frames = kept | dict(zip(missing.tolist(), made, strict=True))
+            self._kept, self._kept_as = {number: frames[number] for number in wanted.tolist()}, (resize, crop)
         except UnreadableVideoError as error:
             if self._fallback and self.backend == "decord":
                 self._open("pyav")
                 return self.read(start, stop, resize=resize, crop=crop)
             span = f"{start / FRAME_RATE_HZ:.1f} and {stop / FRAME_RATE_HZ:.1f} s"
             raise UnreadableVideoError(f"decoding fails between {span} ({error})") from error
-        return np.stack(frames)[inverse]
+        return np.stack(list(self._kept.values()))[inverse]
 
 
 class _Decord:
@@ -148,7 +154,7 @@ class _PyAV:
         self._frames: Iterator[av.VideoFrame] = iter(())
 
     def read(self, numbers: npt.NDArray[np.intp]) -> Iterator[Image]:
-        if not self._next or numbers[0] < self._next:
+        if numbers.size and (not self._next or numbers[0] < self._next):
             self._frames, self._next = self._decode(), 0
         for number in numbers:
             frame = None
