@@ -122,13 +122,19 @@ def _options(group: str) -> str:
         parts += [f"#### `{choice}`\n", f"    {file.command}\n"]
         parts += [" ".join(about) + "\n"] if about else []
         whole = file.package == "_global_" or group == "reproduce/tables"  # no keys of a command
-        parts += _table(file.keys, prefix="" if whole else f"{group}.")
+        parts += _table(file.keys, prefix="" if whole else f"{_key(group)}.")
     return "\n".join(parts)
 
 
 def _group(name: str) -> str:
     """The group of an entry of a defaults list: `transfer` of `override /transfer@_global_.transfer`."""
     return name.removeprefix("override ").removeprefix("optional ").removeprefix("/").partition("@")[0]
+
+
+def _key(group: str) -> str:
+    """The key that holds the settings of a group: "video" of `reading@video`."""
+    names = [name for name, _ in File.read(CONF / "train.yaml").chosen if _group(name) == group]
+    return group if not names or group in names else names[0].partition("@")[2]
 
 
 def _link(group: str) -> str:

@@ -8,9 +8,9 @@ from pathlib import Path
 import hydra
 import pytest
 
-import tsrnet.core.cli
+import tsrnet
 from tsrnet.core.cli import conf_folder
-from tsrnet.pipeline.config import Plan, dataset_of
+from tsrnet.pipeline.config import RunConfig, dataset_of
 
 FILES = sorted(path.relative_to(conf_folder()) for path in conf_folder().rglob("*.yaml"))
 
@@ -23,7 +23,7 @@ def test_the_command_of_the_first_comment_composes(file: Path) -> None:
     assert match, f"{file}: it begins with {first!r}, need a command"
     overrides = match.group(2).split()
     root = conf_folder()
-    if file.parts[0] == "experiment":  # tests/test_reproduce.py runs them
+    if file.parts[:2] == ("reproduce", "tables"):  # tests/test_reproduce.py composes their rows
         assert overrides == [f"table={file.stem.removeprefix('table')}"]
         return
     if match.group(1) == file.parts[0]:  # a command with a folder of its own
@@ -33,8 +33,8 @@ def test_the_command_of_the_first_comment_composes(file: Path) -> None:
     with hydra.initialize_config_dir(str(root), version_base="1.3"):
         config = hydra.compose(match.group(1), overrides)
     if match.group(1) == "train":
-        assert Plan.from_config(config).streams
+        assert RunConfig.from_config(config).streams
     elif match.group(1) in ("check", "extract"):
         assert dataset_of(config).name
     else:  # it has no dataset; its own tests run it
-        assert (Path(tsrnet.core.cli.__file__).parent / f"{match.group(1)}.py").is_file()
+        assert (Path(tsrnet.__file__).parent / f"{match.group(1)}.py").is_file()

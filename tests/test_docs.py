@@ -17,10 +17,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from tsrnet.__main__ import VERBS
 from tsrnet.core.cli import conf_folder
-from tsrnet.pipeline.config import Plan, dataset_of
+from tsrnet.pipeline.config import RunConfig, dataset_of
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "benchmarks").glob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")])
 NOT_COMPOSED = {
     "tsrnet VERB": "a form of words",
     "tsrnet --help": "tests/test_main.py runs it",
@@ -108,15 +108,15 @@ def test_a_command_composes(text: str, page: Path, tmp_path: Path) -> None:
     for overrides in one_of_each_sweep([word for word in rest if word not in flags]):
         config = config_of(verb, overrides, own)
         if verb == "train":
-            assert Plan.from_config(config).streams
+            assert RunConfig.from_config(config).streams
         elif verb in ("check", "extract"):
             assert dataset_of(config)
         elif verb == "reproduce":
-            assert (conf_folder() / "experiment" / f"{config.table}.yaml").is_file() or (
-                conf_folder() / "experiment" / f"table{config.table}.yaml"
-            ).is_file()
+            tables = conf_folder() / "reproduce" / "tables"
+            names = (f"{config.table}.yaml", f"table{config.table}.yaml")
+            assert any((tables / name).is_file() for name in names)
             passed_on = [text.removeprefix("+train.") for text in overrides if text.startswith("+train.")]
-            assert Plan.from_config(config_of("train", passed_on)).streams
+            assert RunConfig.from_config(config_of("train", passed_on)).streams
 
 
 def test_what_is_not_composed_is_there() -> None:
@@ -154,8 +154,9 @@ def test_files_that_pages_name_are_there() -> None:
 
 def test_every_page_is_listed() -> None:
     listed = (ROOT / "docs" / "index.md").read_text()
-    for page in (ROOT / "docs").glob("*.md"):
-        assert page.name == "index.md" or f"({page.name})" in listed
+    for page in (ROOT / "docs").rglob("*.md"):
+        path = page.relative_to(ROOT / "docs").as_posix()
+        assert path == "index.md" or f"({path})" in listed
 
 
 def test_readme_is_short() -> None:
