@@ -129,6 +129,13 @@ class RunConfig:
         return isinstance(self.features, SimulationSettings)
 
     @property
+    def label(self) -> str:
+        """What tables say of where the figures come from; empty for a dataset as it is published."""
+        if self.simulated:
+            return "SIMULATED features"
+        return "REAL CLIPS, COMPOSED" if isinstance(self.dataset, ComposedSettings) else ""
+
+    @property
     def extraction(self) -> ExtractionConfig:
         """How features are made of videos; neither for a rehearsal nor for imported features."""
         assert isinstance(self.features, ExtractionConfig)

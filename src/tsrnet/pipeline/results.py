@@ -41,7 +41,7 @@ def open_run(
         {str(key): value for key, value in content.items() if key != "logger"},
         folder=folder,
         name=name,
-        tags=[*tags, *["SIMULATED"] * config.simulated],
+        tags=[*tags, *[config.label] * bool(config.label)],
         memory=config.stages_root / ".wandb",
     )
 
@@ -98,6 +98,7 @@ def write_results(
     share = f"{config.holdout:g} of the training videos"
     metrics = {
         "simulated": config.simulated,
+        "label": config.label,
         "protocol": share if config.holdout else config.protocol,
         "videos": len(records),
         "missing": len(records) - found["available"]["videos"],
@@ -116,7 +117,7 @@ def write_results(
             part.write_text(text)
     if wandb:
         timelines = sorted((folder / "timelines").glob("*.png"))
-        summary = {name: metrics[name] for name in ("simulated", "protocol")}
+        summary = {name: metrics[name] for name in ("simulated", "label", "protocol")}
         wandb.log_results(
             flat_metrics(metrics), summary, detections["results"], timelines, evaluator.confusion()
         )

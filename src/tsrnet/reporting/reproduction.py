@@ -97,15 +97,21 @@ class Reproduction:
         return f"{len(seeds) - len(missing)} of {len(seeds)} seeds" if missing else ""
 
     @property
+    def label(self) -> str:
+        """What the figures are of, as "SIMULATED features"; empty for a dataset as it is published."""
+        some = next((m for seeds in self.runs.values() for m in seeds.values() if m), None)
+        return str(some.get("label", "")) if some else ""
+
+    @property
     def protocol(self) -> str:
         """Which rule, which videos and which seeds the figures are of."""
         some = next((m for seeds in self.runs.values() for m in seeds.values() if m), None)
         seeds = ", ".join(str(seed) for seed in next(iter(self.runs.values())))
         if some is None:
             return "nothing has run"
-        simulated = "SIMULATED features; " if some["simulated"] else ""
+        label = f"{self.label}; " * bool(self.label)
         missing = f", {some['missing']} of them missing" if some["missing"] else ""
-        return f"{simulated}protocol {some['protocol']}, {some['videos']} test videos{missing}; seeds {seeds}"
+        return f"{label}protocol {some['protocol']}, {some['videos']} test videos{missing}; seeds {seeds}"
 
     def markdown(self) -> str:
         """A row of the paper's and one of ours a method; mean ± standard deviation over seeds, percent."""
@@ -116,13 +122,13 @@ class Reproduction:
             f"| | | {' | '.join(columns)} |",
             f"|---|---|{'---|' * len(columns)}",
         ]
-        simulated = "SIMULATED " * ("SIMULATED" in self.protocol)
+        label = f"{self.label}, " * bool(self.label)
         for name, method in self.experiment.methods.items():
             if method.paper:
                 cells = ["-" if value is None else f"{value:g}" for value in method.paper]
                 lines.append(f"| {name} | paper, {self.experiment.datasets[0]} | {' | '.join(cells)} |")
             unfinished = self.unfinished(name)
-            where = f"ours, {simulated}{self.dataset}{f' (**{unfinished}**)' if unfinished else ''}"
+            where = f"ours, {label}{self.dataset}{f' (**{unfinished}**)' if unfinished else ''}"
             shown = [str(cell) for cell in self.cells(name)] or ["-"] * len(columns)
             lines.append(f"| {name} | {where} | {' | '.join(shown)} |")
         return "\n".join(lines) + "\n"

@@ -69,7 +69,7 @@ def report_sweep(folder: Path) -> bool:
             spread = [stdev(values) if len(values) > 1 else 0.0 for values in row.figures.values()]
             writer.writerow([*row.swept.values(), len(next(iter(row.figures.values()))), *means, *spread])
     some = json.loads(next(folder.glob("*/metrics.json")).read_text())
-    label = "SIMULATED features, " if some["simulated"] else ""
+    label = f"{some.get('label')}, " * bool(some.get("label"))
     what = f"{label}{some['protocol']}, {some['videos']} test videos"
     table = Table(*rows[0].swept, title=f"{len(rows)} settings, percent, ± deviation of seeds: {what}")
     for name in rows[0].figures:

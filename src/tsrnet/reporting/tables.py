@@ -18,7 +18,7 @@ from tsrnet.reporting.timeline import Detection
 def print_metrics(metrics: Mapping[str, Any]) -> None:
     """Print what metrics.json holds, in percent."""
     console = Console()
-    kind = "SIMULATED features, " if metrics.get("simulated") else ""
+    kind = f"{metrics.get('label')}, " * bool(metrics.get("label"))
     protocol = f"{kind}{metrics['protocol']}, {metrics['videos']} videos, seed {metrics['seed']}"
     recognition = Table(title=f"Recognition (%): {protocol}")
     names = list(next(iter(metrics["recognition"].values())))
