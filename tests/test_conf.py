@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import hydra
 import pytest
+import yaml
 
 import tsrnet
 from tsrnet.core.cli import conf_folder
@@ -19,7 +22,7 @@ FILES = sorted(path.relative_to(conf_folder()) for path in conf_folder().rglob("
 def test_the_command_of_the_first_comment_composes(file: Path) -> None:
     lines = (conf_folder() / file).read_text().splitlines()
     first = next(line for line in lines if not line.startswith("# @"))
-    match = re.fullmatch(r"# python -m tsrnet\.(\w+)((?: \+?[\w.]+=\S+)*)", first)
+    match = re.fullmatch(r"# python -m tsrnet\.(\w+)((?: \+?[\w.@]+=\S+)*)", first)
     assert match, f"{file}: it begins with {first!r}, need a command"
     overrides = match.group(2).split()
     root = conf_folder()
@@ -29,12 +32,75 @@ def test_the_command_of_the_first_comment_composes(file: Path) -> None:
     if match.group(1) == file.parts[0]:  # a command with a folder of its own
         root = root / file.parts[0]
     elif len(file.parts) == 2:  # a choice of a group: the command makes it
-        assert f"{file.parts[0]}={file.stem}" in [override.lstrip("+") for override in overrides]
+        assert f"{file.parts[0]}={file.stem}" in [re.sub(r"^\+|@\w+", "", one) for one in overrides]
     with hydra.initialize_config_dir(str(root), version_base="1.3"):
         config = hydra.compose(match.group(1), overrides)
     if match.group(1) == "train":
         assert RunConfig.from_config(config).streams
     elif match.group(1) in ("check", "extract"):
-        assert dataset_of(config).name
+        assert dataset_of(config, trimmed=True)
     else:  # it has no dataset; its own tests run it
         assert (Path(tsrnet.__file__).parent / f"{match.group(1)}.py").is_file()
+
+
+DATASETS = sorted((conf_folder() / "dataset").glob("*.yaml"))
+RECIPES = {path.stem for path in (conf_folder() / "recipe").glob("*.yaml")}
+
+
+@pytest.mark.parametrize("file", DATASETS, ids=lambda file: file.stem)
+def test_a_dataset_names_data_only(file: Path) -> None:
+    """How it is trained is a recipe's; what may come with it are its trimmed clips and its features."""
+    content = yaml.safe_load(file.read_text())
+    chosen = {name for entry in content.pop("defaults", ()) if isinstance(entry, dict) for name in entry}
+    assert content.keys() <= {"dataset", "trimmed"}
+    assert chosen <= {"override /trimmed", "override /features"}
+
+
+def recipe_of(*overrides: str) -> Any:
+    with hydra.initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        return hydra.compose("train", list(overrides))
+
+
+@pytest.mark.parametrize("name", [file.stem for file in DATASETS])
+def test_a_dataset_takes_the_recipe_of_its_name(name: str) -> None:
+    config = recipe_of(f"dataset={name}")
+    assert config.recipe.name == (name if name in RECIPES else "default")
+    if name in RECIPES:
+        settings = yaml.safe_load((conf_folder() / "recipe" / f"{name}.yaml").read_text())
+        assert config.loss.alpha == settings["loss"]["alpha"]
+        assert config.trainer.max_steps == settings["trainer"]["max_steps"]
+        assert config.localization.attention == settings["recipe"]["attention"]
+
+
+def test_the_recipe_can_be_another_and_its_settings_can_be_overridden() -> None:
+    config = recipe_of("dataset=activitynet", "recipe=demo", "loss.alpha=7")
+    assert (config.dataset.name, config.recipe.name) == ("activitynet", "demo")
+    assert (config.loss.alpha, config.localization.attention) == (7, "max")
+    assert config.trainer.max_steps == 500
+
+
+def test_the_output_names_the_recipe(command: Callable[..., Any], tmp_path: Path) -> None:
+    mission = ("dataset=activitynet", "pretrain=overlap30", "logger=csv", f"paths.data={tmp_path}/data")
+    for more, said in (
+        ((), "recipe: activitynet (alpha 30, 2000 steps, attention standardized in eq. (10))"),
+        (("recipe=demo",), "recipe: demo (alpha 300, 500 steps, attention max in eq. (10))"),
+    ):
+        result = command("train", *mission, f"hydra.run.dir={tmp_path}/run", *more)
+        assert result.out.splitlines()[0] == said
+        assert "there are no annotations of activitynet" in result.mistake
+
+
+def test_experiments_compose_with_other_choices() -> None:
+    """What an experiment chooses and what the command line adds to it."""
+    names = [path.stem for path in (conf_folder() / "experiment").glob("*.yaml")]
+    assert len(names) > 3
+    for name in names:
+        settings = RunConfig.from_config(recipe_of(f"+experiment={name}", "seed=3", "stream=flow"))
+        assert (settings.seed, settings.streams) == (3, ("flow",))
+    config = recipe_of("+experiment=srnet", "dataset=thumos14")
+    assert (config.transfer.fc1, config.transfer.fc2) == (0, 0)
+    assert config.recipe.name == "thumos14"
+    config = recipe_of("+experiment=activitynet_overlap30")
+    assert (config.dataset.name, config.pretrain.overlap, config.recipe.name) == (
+        *("activitynet", True, "activitynet"),
+    )

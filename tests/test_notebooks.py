@@ -1,11 +1,13 @@
-"""The notebooks, run for real and small, one after the other in one folder; and stripped in git."""
+"""The notebooks, run for real and small on the prepared demo; and stripped in git."""
 
 from __future__ import annotations
 
 import csv
 import json
 import re
+import shutil
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,11 @@ NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 SWEEP = "loss.alpha=30,300 loss.beta=0,0.1 localization.theta=0,0.5,1"
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where all of them run; what one has trained the next takes from there."""
-    return tmp_path_factory.mktemp("notebooks")
+@pytest.fixture
+def folder(prepared: Path, linked: Callable[..., Path], tmp_path: Path) -> Path:
+    """Where a notebook runs; the demo and its stages are there."""
+    linked(prepared / "data", tmp_path / "runs/notebooks/data")
+    return tmp_path
 
 
 def execute(number: int, folder: Path, **environment: str) -> dict[str, Any]:
@@ -44,12 +47,10 @@ def has_picture(outputs: list[Any]) -> bool:
     return any("image/png" in output.get("data", {}) for output in outputs)
 
 
-@pytest.fixture(scope="module")
-def quickstart(folder: Path, tiny: tuple[str, ...]) -> dict[str, Any]:
-    return execute(1, folder, OVERRIDES=" ".join(tiny))
-
-
-def test_quickstart_finds_in_a_file_what_the_test_found(quickstart: dict[str, Any], folder: Path) -> None:
+def test_quickstart_finds_in_a_file_what_the_test_found(folder: Path, tiny: tuple[str, ...]) -> None:
+    for stage in (folder / "runs/notebooks/data/stages").glob("tsrnet-flow-*"):
+        shutil.rmtree(stage)
+    quickstart = execute(1, folder, OVERRIDES=" ".join(tiny))
     run, shown = folder / "runs/notebooks/demo", folder / "runs/notebooks/quickstart"
     assert "training tsrnet-flow" in printed(quickstart["train"])
     ((video, found),) = json.loads((shown / "detections.json").read_text())["results"].items()
@@ -66,11 +67,10 @@ def test_quickstart_finds_in_a_file_what_the_test_found(quickstart: dict[str, An
     assert re.search(rf"fusion +{100 * accuracy:.1f} ", table)
 
 
-def test_attention_and_localisation_draws_and_changes_segments(
-    quickstart: dict[str, Any], folder: Path, tiny: tuple[str, ...]
-) -> None:
+@pytest.mark.process
+def test_attention_and_localisation_draws_and_changes_segments(folder: Path, tiny: tuple[str, ...]) -> None:
     outputs = execute(2, folder, OVERRIDES=" ".join(tiny))
-    assert "training" not in printed(outputs["train"]), "the stages of notebook 1 are there"
+    assert "training" not in printed(outputs["train"]), "the stages are there"
     pictures = sorted(path.name for path in (folder / "runs/notebooks/figure4").iterdir())
     assert pictures == ["constants.png", *(f"demo_test_00{number}.png" for number in range(3))]
     annotations = folder / "runs/notebooks/data/demo/0/untrimmed.json"
@@ -84,9 +84,8 @@ def test_attention_and_localisation_draws_and_changes_segments(
     assert len({tuple(count) for name, count in counts.items() if "threshold" in name}) > 1
 
 
-def test_sweeps_read_as_many_rows_as_jobs(
-    quickstart: dict[str, Any], folder: Path, tiny: tuple[str, ...]
-) -> None:
+@pytest.mark.process
+def test_sweeps_read_as_many_rows_as_jobs(folder: Path, tiny: tuple[str, ...]) -> None:
     outputs = execute(3, folder, OVERRIDES=" ".join(tiny), SWEEP=SWEEP)
     sweep = folder / "runs/notebooks/sweep"
     with (sweep / "sweep.csv").open() as file:
@@ -97,13 +96,14 @@ def test_sweeps_read_as_many_rows_as_jobs(
     assert len(settings) == 12
     stages = [path.name for path in (folder / "runs/notebooks/data/stages").glob("*-rgb-*")]
     counts = Counter(name.split("-")[0] for name in stages)
-    assert (counts["teacher"], counts["tsrnet"]) == (1, 4), "the defaults are those of notebook 1"
+    assert (counts["teacher"], counts["tsrnet"]) == (1, 4), "the defaults were trained before"
     for name in ("lines", "map"):
         assert has_picture(outputs[name])
     assert {path.name for path in sweep.glob("*.png")} == {"theta.png", "alpha_beta.png"}
     assert "12 settings" in printed(outputs["report"])
 
 
+@pytest.mark.process
 def test_own_videos_with_labels_only_end_in_pages(folder: Path, tiny: tuple[str, ...]) -> None:
     fitting = (text for text in tiny if text.startswith(("features.", "trainer.", "teacher.", "report.")))
     outputs = execute(4, folder, OVERRIDES=" ".join(("features=demo", *fitting)), VIDEOS="12")

@@ -241,6 +241,7 @@ def plays(tab: Tab) -> None:
     tab.wait(lambda: tab.page.evaluate("document.querySelector('video#player').readyState >= 2"))
 
 
+@pytest.mark.process
 def test_the_page_loads_nothing_and_shows_every_detection(open_tab: Any, video: tuple[str, bytes]) -> None:
     tab = open_tab(replace(PAGE, video=video))
     plays(tab)
@@ -257,6 +258,7 @@ def test_the_page_loads_nothing_and_shows_every_detection(open_tab: Any, video: 
     assert tab.page.evaluate("document.querySelector('video').videoWidth") == 64
 
 
+@pytest.mark.process
 def test_a_segment_lies_where_its_seconds_are(open_tab: Any) -> None:
     tab = open_tab(PAGE)
     box = tab.segment("jump", "0:01.5").bounding_box()
@@ -265,6 +267,7 @@ def test_a_segment_lies_where_its_seconds_are(open_tab: Any) -> None:
     assert box["width"] == pytest.approx(1.5 / DURATION_S * lane["width"], abs=3)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("embedded", [True, False], ids=["video", "thumbnails"])
 def test_clicks_and_keys_move_the_player_and_start_nothing(
     open_tab: Any, video: tuple[str, bytes], embedded: bool
@@ -289,6 +292,7 @@ def test_clicks_and_keys_move_the_player_and_start_nothing(
     assert tab.paused()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("embedded", [True, False], ids=["video", "thumbnails"])
 def test_the_playhead_follows_and_a_click_does_not_stop_it(
     open_tab: Any, video: tuple[str, bytes], embedded: bool
@@ -304,6 +308,7 @@ def test_the_playhead_follows_and_a_click_does_not_stop_it(
     assert not tab.paused()
 
 
+@pytest.mark.process
 def test_the_pictures_play_to_the_end_and_begin_anew(open_tab: Any) -> None:
     tab = open_tab(PAGE)
     tab.click_lane(7.8)
@@ -315,6 +320,7 @@ def test_the_pictures_play_to_the_end_and_begin_anew(open_tab: Any) -> None:
     assert tab.time() < 4.0
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("time_s", "shown"), [(1.9, 0), (2.1, 1), (5.9, 2), (7.5, 3)])
 def test_the_picture_at_or_before_the_time_is_shown(open_tab: Any, time_s: float, shown: int) -> None:
     tab = open_tab(PAGE)
@@ -322,6 +328,7 @@ def test_the_picture_at_or_before_the_time_is_shown(open_tab: Any, time_s: float
     assert tab.shows_picture() == shown
 
 
+@pytest.mark.process
 def test_a_video_that_does_not_play_is_shown_in_pictures(open_tab: Any) -> None:
     tab = open_tab(replace(PAGE, video=("video/mp4", b"no video at all" * 99)))
     tab.page.wait_for_selector("#player img")
@@ -332,6 +339,7 @@ def test_a_video_that_does_not_play_is_shown_in_pictures(open_tab: Any) -> None:
     assert tab.shows_picture() == 3
 
 
+@pytest.mark.process
 def test_the_filter_hides_weak_detections(open_tab: Any) -> None:
     tab = open_tab(PAGE)
     least = tab.page.get_by_label("Score at least")
@@ -345,6 +353,7 @@ def test_the_filter_hides_weak_detections(open_tab: Any) -> None:
         assert sorted(node.get_attribute("aria-label")[-5:] for node in segments) == sorted(expected)
 
 
+@pytest.mark.process
 def test_no_detection_is_said_plainly(open_tab: Any) -> None:
     tab = open_tab(replace(PAGE, detections=[], thumbnails=[], probabilities={}, curves={}))
     assert tab.page.get_by_text("No action was found").is_visible()
@@ -352,6 +361,7 @@ def test_no_detection_is_said_plainly(open_tab: Any) -> None:
     assert tab.complaints == []
 
 
+@pytest.mark.process
 def test_hostile_names_are_shown_and_execute_nothing(open_tab: Any) -> None:
     hostile = [Detection(HOSTILE, 1.0, 2.0, 0.5)]
     page = replace(PAGE, title=HOSTILE, note=HOSTILE, detections=hostile, probabilities={HOSTILE: 0.5})
@@ -372,6 +382,7 @@ def test_hostile_names_are_shown_and_execute_nothing(open_tab: Any) -> None:
     assert tab.complaints == []
 
 
+@pytest.mark.process
 def test_the_page_leaves_no_global_names(open_tab: Any) -> None:
     tab = open_tab(PAGE)
     names = ("data", "seek", "get", "marks", "make", "ThumbnailPlayer")
@@ -380,6 +391,7 @@ def test_the_page_leaves_no_global_names(open_tab: Any) -> None:
     assert kinds == {name: "object" if name == "data" else "undefined" for name in names}
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [400, 1200])
 def test_the_page_fits_and_can_be_read(open_tab: Any, scheme: str, width: int) -> None:

@@ -1,15 +1,11 @@
-"""Two processes on the CPU give what one gives: gradients of a batch, and whole runs."""
+"""Two processes on the CPU give what one gives: gradients of a batch, and shares of every batch."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
@@ -19,7 +15,6 @@ from tsrnet.losses.objective import LossSettings, TransferSettings
 from tsrnet.models.tsrnet import TSRNet, TSRNetSettings
 from tsrnet.training.module import TSRNetModule
 
-Train = Callable[..., subprocess.CompletedProcess[str]]
 SETTINGS = TSRNetSettings(attention_size=8, hidden_size=6, dropout=0.0)
 
 
@@ -88,38 +83,3 @@ def test_a_global_batch_gives_the_same_gradient_on_two_processes(tmp_path: Path)
     assert len(found) == len(expected) > 4
     for one, of_all in zip(found, expected, strict=True):
         torch.testing.assert_close(one, of_all, rtol=1e-5, atol=1e-9)
-
-
-def test_a_run_on_two_processes_gives_the_figures_of_one(train: Train, tmp_path: Path) -> None:
-    common = ("stream=rgb", "model.dropout=0", f"paths.data={tmp_path}/data", "trainer.accelerator=cpu")
-    one = train(*common, f"hydra.run.dir={tmp_path}/one", f"paths.stages={tmp_path}/stages1")
-    assert one.returncode == 0, one.stderr
-    two = train(
-        *common,
-        "trainer=ddp",
-        "trainer.accelerator=cpu",
-        "trainer.devices=2",
-        f"hydra.run.dir={tmp_path}/two",
-        f"paths.stages={tmp_path}/stages2",
-    )
-    assert two.returncode == 0, two.stderr
-    metrics = [json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("one", "two")]
-    assert metrics[0]["stages"] == metrics[1]["stages"]
-    for part in ("recognition", "detection", "attention"):
-        flat = [np.array(list(numbers(some[part]))) for some in metrics]
-        np.testing.assert_allclose(*flat, atol=1e-5)
-    assert two.stdout.count("run folder:") == 1
-
-
-def numbers(tree: object) -> list[float]:
-    if isinstance(tree, dict):
-        return [value for node in tree.values() for value in numbers(node)]
-    return [float(tree)]  # type: ignore[arg-type]
-
-
-def test_a_multirun_of_several_processes_is_refused_at_once(train: Train, tmp_path: Path) -> None:
-    result = train(
-        *("trainer=ddp", "trainer.devices=2", f"hydra.sweep.dir={tmp_path}", "seed=0,1", "-m"), timeout=60
-    )
-    assert result.returncode == 1
-    assert result.stderr.count("got a multirun with several processes") == 2

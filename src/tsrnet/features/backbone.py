@@ -49,7 +49,7 @@ class Backbone(nn.Module):
         if isinstance(weights, Path):
             network.load(weights, need=f"{self.name} for {stream}")
         self.network, self.num_features = network.module, network.num_features
-        self.takes_clips = network.takes_clips
+        self.takes_clips, self._size = network.takes_clips, network.size
         self.mean: Tensor
         self.std: Tensor
         for key, values in (("mean", network.mean), ("std", network.std)):
@@ -93,7 +93,7 @@ class Backbone(nn.Module):
             reason = str(error).strip().split("\n")[0][:160]
             raise UserError(
                 f"features.crop: got {settings.crop}, {self.name} cannot take {self.stream} of"
-                f" {pixels.shape[1:]} ({reason}); give features.crop and features.resize of its own size"
+                f" {pixels.shape[1:]} ({reason}); give features.crop={self._size} and a features.resize"
             ) from error
 
 

@@ -93,7 +93,9 @@ def find_imported(
                 + " (trimmed.features for the clips; transfer=none needs none)"
                 * bool(found)
             )
-        found.append((store, find_features(dataset, store, config.streams)))
+        available = find_features(dataset, store, config.streams)
+        available.write(store.folder / MANIFEST)
+        found.append((store, available))
     return found
 
 

@@ -32,6 +32,7 @@ class Network:
         classifier: names of the layers that it lacks, whose weights in a file are left out.
         tower: the name that it has in a file with the weights of a larger model.
         takes_clips: of frames, not single ones.
+        size: side of the square that it was trained on, in pixels; many take others, too.
     """
 
     module: nn.Module
@@ -41,6 +42,7 @@ class Network:
     classifier: tuple[str, ...] = ()
     tower: str = ""
     takes_clips: bool = False
+    size: int = 224
 
     def load(self, path: Path, *, need: str) -> None:
         """Load a state dict: of this network, of the model that it is the tower of, or of a `Backbone`.

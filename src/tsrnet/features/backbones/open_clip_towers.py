@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from tsrnet.core.errors import UserError
 from tsrnet.features.backbones.network import (
     PRETRAINED,
@@ -38,7 +40,8 @@ def build(name: str, channels: int, weights: str | None) -> Network:
     if channels != RGB_CHANNELS:
         inflate_first_convolution(tower, channels)
     num_features = int(open_clip.get_model_config(model)["embed_dim"])
-    return Network(tower, num_features, tower.image_mean, tower.image_std, tower="visual")
+    size = int(np.min(tower.image_size))
+    return Network(tower, num_features, tower.image_mean, tower.image_std, tower="visual", size=size)
 
 
 def _known(name: str) -> tuple[Any, str, str]:

@@ -34,6 +34,7 @@ def build(name: str, channels: int, weights: str | None) -> Network:
         pixels["mean"],
         pixels["std"],
         (classifier,) if isinstance(classifier, str) else tuple(classifier),
+        size=pixels["input_size"][-1],
     )
 
 

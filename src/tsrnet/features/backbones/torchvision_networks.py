@@ -36,7 +36,7 @@ def published(name: str, weights: str) -> str | None:
 def build(name: str, channels: int, weights: str | None) -> Network:
     """A network with published weights, or random ones. Mean and standard deviation are the weights' own."""
     if name == "resnet10":
-        return _without_classifier(_resnet10(), channels, IMAGENET_MEAN, IMAGENET_STD)
+        return _without_classifier(_resnet10(), channels, IMAGENET_MEAN, IMAGENET_STD, size=224)
     if name not in IMAGES | CLIPS:
         raise UserError(
             f"features.backbone: got {name}, need resnet10, efficientnet_lite0, a network of torchvision"
@@ -51,7 +51,8 @@ def build(name: str, channels: int, weights: str | None) -> Network:
     pixels = (known[weights] if weights else known.DEFAULT).transforms()
     with downloading(name, weights):
         module = torchvision.models.get_model(name, weights=weights)
-    return _without_classifier(module, channels, pixels.mean, pixels.std, takes_clips=name in CLIPS)
+    size, clips = pixels.crop_size[0], name in CLIPS
+    return _without_classifier(module, channels, pixels.mean, pixels.std, size=size, takes_clips=clips)
 
 
 def _without_classifier(
@@ -60,12 +61,13 @@ def _without_classifier(
     mean: Sequence[float],
     std: Sequence[float],
     *,
+    size: int,
     takes_clips: bool = False,
 ) -> Network:
     classifier, num_features = cut_classifier(module)
     if channels != RGB_CHANNELS:
         inflate_first_convolution(module, channels)
-    return Network(module, num_features, mean, std, (classifier,), takes_clips=takes_clips)
+    return Network(module, num_features, mean, std, (classifier,), takes_clips=takes_clips, size=size)
 
 
 def _resnet10() -> nn.Module:
