@@ -144,7 +144,7 @@ def test_a_sound_file_is_one_line(root: Path, tmp_path: Path) -> None:
         (["video=elsewhere", "run=elsewhere"], "video: elsewhere holds no file that ends in"),
         (["video=elsewhere/rgb.pt", "run=."], "run: got ., there is no model/model.json"),
         (["video=elsewhere/rgb.pt", "run=elsewhere", "localization.theta=3"], "localization.theta: got 3"),
-        (["video=elsewhere/rgb.pt", "run=elsewhere", "features.flow.backend=opencv"], "is no key"),
+        (["video=elsewhere/rgb.pt", "run=elsewhere", "features.flow.backend=opencv"], "is not a key"),
     ],
 )
 def test_a_mistake_is_one_line(detect: Command, overrides: list[str], said: str) -> None:

@@ -119,7 +119,7 @@ def test_a_run_folder_of_a_stranger_executes_nothing(evaluate: Command, root: Pa
     ]
     assert not mark.exists()
     assert [result.code for result in results] == [2, 0, 2]
-    assert "no configuration of a run" in results[0].err
+    assert "not the configuration of a run" in results[0].err
     assert "without the weights of this network" in results[2].err
 
 
@@ -136,14 +136,14 @@ class Evil:
     [
         ("", "run: got nothing"),
         ("run=nowhere", "run: got nowhere, there is no config.yaml"),
-        ("run=rgb paths.stages=elsewhere", "is not there, or not finished"),
+        ("run=rgb paths.stages=elsewhere", "is missing or not finished"),
         ("run=rgb localization.threshold=[0.1,0.2]", "localization.nms: got null"),
         ("run=rgb +loss.alpha=3", "loss.alpha: belongs to the run"),
         (
             "run=rgb checkpoint=rgb/metrics.json",
             "rgb/metrics.json: got a file without the weights of this network",
         ),
-        ("run=two_stream checkpoint=mine.pt", "checkpoint: holds one stream"),
+        ("run=two_stream checkpoint=mine.pt", "checkpoint: has one stream"),
     ],
 )
 def test_a_mistake_is_one_line(evaluate: Command, overrides: str, said: str) -> None:

@@ -214,7 +214,7 @@ def test_a_disk_that_is_too_small_is_said_before_anything_is_computed(
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=100))
     networks = {stream: Backbone("resnet10", stream=stream).eval() for stream in ("rgb", "flow")}
     videos, store = videos_of_folder(folder), FeatureStore(tmp_path)
-    with pytest.raises(UserError, match="the disk has"):
+    with pytest.raises(UserError, match="MB free space"):
         extract(videos, store, networks, Extraction(SnippetSettings(32, 32), workers=1), what="test")
     assert not contents(tmp_path)
 

@@ -141,7 +141,7 @@ def test_another_source_for_the_same_store_is_refused(folder: Path, change: str)
     else:
         more = ("split=1000",)
     with pytest.raises(
-        UserError, match=r"holds features made with other settings .* give another features\.name"
+        UserError, match=r"contains features made with other settings .* give another features\.name"
     ) as e:
         run(*WTALC, *more)
     assert "\n" not in str(e.value)
@@ -157,7 +157,7 @@ def test_another_folder_of_the_same_names_is_refused(folder: Path) -> None:
     assert json.loads((store / "features.json").read_text())["sha256_of"] == "names, sizes and times of files"
     run(*arguments)
     os.utime(folder / "source" / "rgb" / "a.npy", (1, 1))
-    with pytest.raises(UserError, match=r"sha256 .* there, .* asked for"):
+    with pytest.raises(UserError, match=r"sha256: found .*, now .*"):
         run(*arguments)
 
 
@@ -201,7 +201,7 @@ def test_a_hostile_file_is_one_line(folder: Path) -> None:
         (("split=0",), "split: got 0, need"),
         (("rate_hz=-1",), "rate_hz: got -1, need a number > 0"),
         (("time_axis=2",), "time_axis: got 2, need one of 0, 1"),
-        (("source=annotations",), "annotations: is no whole .npy file"),
+        (("source=annotations",), "annotations: is not a complete .npy file"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_the_key(

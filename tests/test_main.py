@@ -42,7 +42,7 @@ def test_every_module_that_is_a_command_has_its_line() -> None:
     lines = [line.split(maxsplit=1) for line in listing().splitlines() if line.startswith("  ")]
     assert [verb for verb, _ in lines] == list(VERBS)
     assert len({said for _, said in lines}) == len(VERBS)
-    assert dict(lines)["report"] == "the table and the picture of a multirun again."
+    assert dict(lines)["report"] == "prints the table of a multirun and draws its picture again."
 
 
 @pytest.mark.parametrize("start", [MODULE, SCRIPT], ids=["module", "script"])
@@ -56,7 +56,7 @@ def test_the_commands_are_listed(start: tuple[str, ...]) -> None:
 )
 def test_an_unknown_command_is_one_line(command: Command, verb: str, said: str) -> None:
     result = command(verb, "seed=1")
-    assert result.mistake.startswith(f"error: {verb}: is no command of tsrnet; {said}")
+    assert result.mistake.startswith(f"error: {verb}: is not a command of tsrnet; {said}")
     assert result.out == ""
 
 
@@ -156,7 +156,7 @@ def test_a_signal_ends_it_and_its_workers(
     finally:
         process.kill()
     assert process.returncode == 128 + number
-    assert said.splitlines()[-1] == "stopped; the same command goes on from here"
+    assert said.splitlines()[-1] == "stopped; run the same command again to continue"
     assert "Traceback" not in said
     deadline = time.monotonic() + 30
     while is_there(process.pid):  # the last of its workers may be about to end

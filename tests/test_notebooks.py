@@ -112,7 +112,7 @@ def test_own_videos_with_labels_only_end_in_pages(folder: Path, tiny: tuple[str,
     assert (metrics["protocol"], metrics["videos"], metrics["detection"]) == ("tenths", 3, None)
     pages = sorted(path.stem for path in (root / "run/pages").glob("*.html"))
     assert pages == sorted(json.loads((root / "run/detections.json").read_text())["results"])
-    assert "transfer: none, there are no trimmed clips" in printed(outputs["train"])
+    assert "transfer: off, there are no trimmed clips" in printed(outputs["train"])
     assert has_picture(outputs["pages"])
     assert (root / "detections" / "demo_test_000.html").is_file()
 

@@ -102,7 +102,7 @@ def test_odd_predictions_are_counted(truth: Path) -> None:
     _, figures = score_json(truth, results)
     assert {reason.split(":")[0]: count for reason, count in figures["warnings"].items()} == {
         "videos are called v_<id>": 1,
-        "segments that begin before 0 s": 1,
+        "segments that start before 0 s": 1,
         "predictions for videos of the subset 'training', not 'validation'": 1,
     }
     assert figures["AP"]["Jump"]["0.50"] == 1.0
@@ -110,13 +110,13 @@ def test_odd_predictions_are_counted(truth: Path) -> None:
     result, figures = score_json(truth, {})
     assert result.returncode == 0
     assert figures["average_mAP"] == 0.0
-    assert list(figures["warnings"]) == ["file without predictions: every ground truth is missed"]
+    assert list(figures["warnings"]) == ["the file has no predictions: every ground truth is missed"]
 
 
 @pytest.mark.parametrize(
     ("results", "words"),
     [
-        ('{"results": {"a": [}}', ("no valid JSON", "line 1")),
+        ('{"results": {"a": [}}', ("not valid JSON", "line 1")),
         ('{"version": "1"}', ('lacks "results"',)),
         ('{"results": {"a": [], "a": []}}', ("'a' is there twice",)),
         ({"a": {"label": "Jump"}}, ("'a'", "need a list")),
@@ -176,7 +176,7 @@ def test_only_the_videos_of_a_list_count(truth: Path) -> None:
     _, figures = score_json(truth, results, f"videos={chosen}")
     assert figures["average_mAP"] == 1.0
     assert figures["videos"] == 2
-    assert figures["warnings"] == {f"predictions left out, {chosen} does not list their videos": 1}
+    assert figures["warnings"] == {f"predictions left out, {chosen} does not list the video": 1}
 
 
 def test_labels_without_segments_are_scored_as_labels_only(truth: Path) -> None:
@@ -229,7 +229,7 @@ def test_thumos14_text_files_and_its_three_protocols(lists: Path) -> None:
         assert result.returncode == 0, result.stderr
         assert figures["mAP"]["0.50"] == 1.0  # the one on the ambiguous segment is dropped
         assert figures["videos"] == 2
-        assert figures["warnings"] == {"inverted segments: turned round": 1}
+        assert figures["warnings"] == {"segments with start after end: start and end were swapped": 1}
     path.write_text(path.read_text().replace("20 10", "10 20"))
     result, figures = run("thumos14-210")
     assert figures["mAP"]["0.50"] == 0.5  # it is a false positive here

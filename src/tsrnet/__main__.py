@@ -40,18 +40,18 @@ def main() -> None:
     if verb not in VERBS:
         near = difflib.get_close_matches(verb, VERBS)
         hint = f"did you mean {' or '.join(near)}" if near else f"need one of {', '.join(VERBS)}"
-        print(f"error: {verb}: is no command of tsrnet; {hint}", file=sys.stderr)
+        print(f"error: {verb}: is not a command of tsrnet; {hint}", file=sys.stderr)
         sys.exit(2)
     sys.argv[1:] = arguments
     runpy.run_module(f"tsrnet.{verb}", run_name="__main__", alter_sys=True)
 
 
 def listing() -> str:
-    """A line a command: what the docstring of its module says first."""
+    """One line for each command: the first line of the docstring of its module."""
     width = max(map(len, VERBS))
     lines = [f"  {verb:<{width}} {_first_line(verb)}" for verb in VERBS]
     usage = "tsrnet VERB [key=value ...]   (the same as python -m tsrnet.VERB)"
-    return "\n".join([usage, "", *lines, "", "tsrnet VERB --help says what a command takes."])
+    return "\n".join([usage, "", *lines, "", "tsrnet VERB --help shows the keys of a command."])
 
 
 def _first_line(verb: str) -> str:

@@ -1,4 +1,4 @@
-"""`python -m tsrnet.check`: what is there of a dataset and what is not."""
+"""`python -m tsrnet.check`: counts the videos and features of a dataset that are present or missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m tsrnet.compose`: untrimmed videos with ground truth, composed of trimmed clips."""
+"""`python -m tsrnet.compose`: composes untrimmed videos with ground truth from trimmed clips."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def compose(config: DictConfig) -> None:
         f" {len(plan.trimmed)} classes, {minutes:.0f} min; {counted(clips, 'trimmed clip')} for the teacher"
     )
     if settings.background is None:
-        print("background: the clips of classes that are not used; they have no label")
+        print("background: the clips of the unused classes; they get no label")
     shown = Counter(part.clip for video in plan.videos for part in video.parts if part.label is not None)
     clip, most = shown.most_common(1)[0]
     if most > 1:

@@ -1,4 +1,4 @@
-"""`python -m tsrnet.dashboard`: makes the W&B workspace that shows the runs of a project."""
+"""`python -m tsrnet.dashboard`: makes a W&B workspace for the runs of a project."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def dashboard(config: DictConfig) -> None:
 
     for key in ("entity", "project"):
         if not config[key]:
-            raise UserError(f"{key}: got nothing, need the name that W&B has it under, as {key}=NAME")
+            raise UserError(f"{key}: got nothing, need its name on W&B; give {key}=NAME")
     if find_spec("wandb_workspaces") is None:
         raise UserError("wandb-workspaces is not installed; pip install 'tsrnet[dashboard]'")
     try:
@@ -27,8 +27,8 @@ def dashboard(config: DictConfig) -> None:
     except Exception as error:  # not logged in, no such entity, no network: whatever the service says
         lines = str(error).strip().splitlines() or [""]
         raise UserError(
-            f"W&B: the workspace could not be saved ({type(error).__name__}: {lines[0][:200]}); wandb login,"
-            " then the same command again"
+            f"W&B: the workspace could not be saved ({type(error).__name__}: {lines[0][:200]}); run"
+            " wandb login, then the same command again"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""`python -m tsrnet.detect`: what happens in videos of one's own, and when."""
+"""`python -m tsrnet.detect`: finds the actions in your own videos."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def detect(config: DictConfig) -> None:
     whole = any(text.startswith("localization=") for text in given)
     constants = {k: v for k, v in config.localization.items() if v is not None and (whole or k in chosen)}
     if config.video is None:
-        raise UserError("video: got nothing, need a file, a folder, a pattern or a list of some")
+        raise UserError("video: got nothing, need a file, a folder, a pattern or a list of these")
     videos = named_videos([config.video] if isinstance(config.video, str) else list(config.video))
     model = load(config.run, **constants)
     output = Path(config.output)

@@ -1,4 +1,4 @@
-"""`python -m tsrnet.evaluate`: recognition and detection of networks that are trained."""
+"""`python -m tsrnet.evaluate`: tests the networks of a run again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(config: DictConfig) -> None:
-    """Find the networks and what they say of the test videos, localise, write a run folder."""
+    """Find the networks and their predictions for the test videos, localise, write a run folder."""
     from pathlib import Path
 
     from hydra.core.hydra_config import HydraConfig

@@ -1,4 +1,4 @@
-"""`python -m tsrnet.export`: detections in the format of another tool, to review, look at or count."""
+"""`python -m tsrnet.export`: writes detections in the format of another tool."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def _source(config: DictConfig) -> Path:
 
     if (config.run is None) == (config.detections is None):
         raise UserError(
-            f"got run={config.run} and detections={config.detections}, need one of the two: the folder of a"
+            f"got run={config.run} and detections={config.detections}, need exactly one: the folder of a"
             " run or a .json file"
         )
     given = config.detections

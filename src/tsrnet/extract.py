@@ -1,4 +1,4 @@
-"""`python -m tsrnet.extract`: videos of a dataset, or of any folder, to features."""
+"""`python -m tsrnet.extract`: extracts features from the videos of a dataset or of any folder."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def extract(config: DictConfig) -> None:
     extraction = features_of(config)
     if not isinstance(extraction, ExtractionConfig):
         raise UserError(
-            f"features.name: got {config.features.name}, whose features are not made of videos; give"
-            " features=resnet101 or another of conf/features"
+            f"features.name: got {config.features.name}, which are not extracted from videos; give"
+            " features=resnet101 or another option of conf/features"
         )
     index, count = config.shard.index, config.shard.count
     if not 0 <= index < count:
@@ -41,7 +41,7 @@ def extract(config: DictConfig) -> None:
     failed: dict[str, str] = {}
     for name, videos in datasets.items():
         there = [video for video in videos[index::count] if video.path.is_file()]
-        print(f"{name}: {len(there)} of {len(videos[index::count])} videos are there")
+        print(f"{name}: {len(there)} of {len(videos[index::count])} videos are present")
         store, failures = extract_features(name, there, extraction)
         print(f"{name}: {len(there) - len(failures)} of {len(there)} videos have features in {store.folder}")
         tried, failed = tried + len(there), failed | failures

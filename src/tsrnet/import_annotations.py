@@ -1,4 +1,4 @@
-"""`python -m tsrnet.import_annotations`: what people annotated in another tool, in ActivityNet's layout."""
+"""`python -m tsrnet.import_annotations`: converts annotations of another tool to ActivityNet's layout."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FORMATS = ("labelstudio", "fiftyone", "csv")
 
 
 def import_annotations(config: DictConfig) -> None:
-    """Read `source`, find out how long the videos are, write `output`."""
+    """Read `source`, find the durations of the videos, write `output`."""
     import json
     from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`python -m tsrnet.import_features`: features that another project made, into our feature store."""
+"""`python -m tsrnet.import_features`: imports features that another project made."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def import_features(config: DictConfig) -> None:
         try:
             check_id(str(name or ""))
         except UserError as error:
-            raise UserError(f"{key}: got {name}, need a name, which becomes that of a folder") from error
+            raise UserError(f"{key}: got {name}, need a name that a folder can have") from error
     store = FeatureStore(Path(config.paths.features) / str(config.dataset) / str(config.features.name))
     annotations = None if config.annotations is None else Path(config.annotations)
     imported = import_features(Path(config.source), annotations, store, settings)

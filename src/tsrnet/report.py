@@ -1,4 +1,4 @@
-"""`python -m tsrnet.report`: the table and the picture of a multirun again."""
+"""`python -m tsrnet.report`: prints the table of a multirun and draws its picture again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def report(config: DictConfig) -> None:
     if config.sweep is None or not Path(config.sweep).is_dir():
         raise UserError(f"sweep: got {config.sweep}, need the folder of a multirun")
     if not report_sweep(Path(config.sweep)):
-        raise UserError(f"sweep: {config.sweep} holds no finished run (a folder with metrics.json)")
+        raise UserError(f"sweep: got {config.sweep}, which has no finished run (a folder with metrics.json)")
 
 
 if __name__ == "__main__":

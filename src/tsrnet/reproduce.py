@@ -1,4 +1,4 @@
-"""`python -m tsrnet.reproduce`: a table or figure of the paper from runs of ours, over several seeds."""
+"""`python -m tsrnet.reproduce`: runs and draws a table or figure of the paper over several seeds."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def reproduce(config: DictConfig) -> None:
     dataset = config.dataset or experiment.datasets[0]
     if dataset not in experiment.datasets:
         raise UserError(
-            f"dataset: got {dataset}, {name} is there for {', '.join(experiment.datasets)};"
+            f"dataset: got {dataset}, {name} exists for {', '.join(experiment.datasets)};"
             " give one of these or another table"
         )
     if not isinstance(config.seeds, int) or config.seeds < 1:
@@ -64,7 +64,7 @@ def reproduce(config: DictConfig) -> None:
         part.write_text(reproduction.markdown())
     reproduction.draw(folder / "table.png")
     print(reproduction.markdown())
-    print(f"folder: {folder} (table.md, table.png, a run folder a method and seed)")
+    print(f"folder: {folder} (table.md, table.png, a run folder for each method and seed)")
     if failures:
         raise FailedError(f"{len(failures)} of {total} runs failed; e.g. {failures[0]}")
 

@@ -1,4 +1,4 @@
-"""`python -m tsrnet.score`: scores detections or video labels that anyone's method predicts."""
+"""`python -m tsrnet.score`: scores the detections or video labels of any method."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def score(config: DictConfig) -> None:
-    """Read both files, print a table, write the figures to `output`."""
+    """Read both files, print a table, write the metrics to `output`."""
     import json
     from pathlib import Path
 

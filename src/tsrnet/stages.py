@@ -1,4 +1,4 @@
-"""`python -m tsrnet.stages`: finished and unfinished stages with size and age; removes what is named."""
+"""`python -m tsrnet.stages`: lists and removes the stages that training keeps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def stages(config: DictConfig) -> None:
-    """List what lies below paths.stages, after removing what `remove` or `older_than_days` say."""
+    """Remove the stages of `remove` and `older_than_days`, then list the others."""
     import shutil
     from pathlib import Path
 
@@ -26,7 +26,7 @@ def stages(config: DictConfig) -> None:
     wanted = [check_id(str(name)) for name in config.remove]
     for name in wanted:
         if name not in names:
-            raise UserError(f"remove: got {name}, {root} has no such stage; without remove= they are listed")
+            raise UserError(f"remove: got {name}, {root} has no such stage; leave out remove= to list them")
     if config.older_than_days is not None:
         wanted += [stage.key for stage in found if stage.age_days > config.older_than_days]
     for name in dict.fromkeys(wanted):

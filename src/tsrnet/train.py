@@ -1,4 +1,4 @@
-"""`python -m tsrnet.train`: every stage that the configuration needs, then test and report."""
+"""`python -m tsrnet.train`: trains and tests; runs every stage that the configuration needs."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def train(config: DictConfig) -> float | None:
     settings = RunConfig.from_config(config)
     hydra = HydraConfig.get()
     if "Optuna" in hydra.sweeper._target_ and not settings.holdout:
-        raise UserError("holdout: got 0, a search needs a share of the training videos, as holdout=0.25")
+        raise UserError("holdout: got 0, a search needs a share of the training videos; give holdout=0.25")
     if settings.trainer.distributed and hydra.mode is RunMode.MULTIRUN:
         raise UserError(
-            "trainer.devices: got a multirun with several processes, which would each begin all of it; give"
+            "trainer.devices: got a multirun with several processes, each of which would start all jobs; give"
             " a command for each run, hydra.run.dir=SWEEP/0, SWEEP/1, ..., then tsrnet.report sweep=SWEEP"
         )
     folder = Path(hydra.runtime.output_dir)

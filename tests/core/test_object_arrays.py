@@ -229,7 +229,7 @@ def test_a_damaged_file_is_one_line(tmp_path: Path, pickled: bytes) -> None:
 )
 def test_a_file_without_a_header_is_one_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.npy").write_bytes(content)
-    with pytest.raises(UserError, match=r"a\.npy: is no whole \.npy file"):
+    with pytest.raises(UserError, match=r"a\.npy: is not a complete \.npy file"):
         read_npy(tmp_path / "a.npy")
 
 

@@ -142,8 +142,8 @@ WRONG: dict[tuple[type[Any], str], list[tuple[str, Any, str]]] = {
         ("seed", -1, "a whole number >= 0"),
         ("size", 31, "an even number of pixels >= 32"),
         ("size", 33, "an even number of pixels >= 32"),
-        ("num_train", 2, "one a class: at least 6"),
-        ("num_test", 5, "one a class: at least 6"),
+        ("num_train", 2, "one per class: at least 6"),
+        ("num_test", 5, "one per class: at least 6"),
         ("folder", 3, "a string"),
     ],
     (SimulationSettings, "features"): [

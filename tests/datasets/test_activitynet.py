@@ -55,7 +55,7 @@ def test_training_and_validation_subsets_train_and_test(tmp_path: Path) -> None:
     assert dataset.path("-a") == Path("videos/-a.mp4")
     assert dataset.remarks == (
         "video 'd': has no label and is left out of training.",
-        "video 'e': has no label and is tested all the same.",
+        "video 'e': has no label and is still tested.",
         "the subset 'testing' is left out (1 video).",
     )
     assert dataset.understood == (
@@ -96,11 +96,11 @@ def test_what_lacks_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("v_c,285,9.5,30.0,29.9,testing,280\r\n", "", r"video_info_new\.csv: lacks 'v_c' \(1 ids"),
-        ("v_c,", "v_x,", r"video_info_new\.csv: lacks 'v_c' \(2 ids.*same release"),
+        ("v_c,285,9.5,30.0,29.9,testing,280\r\n", "", r"video_info_new\.csv: 'v_c' is missing \(1 ids"),
+        ("v_c,", "v_x,", r"video_info_new\.csv: 'v_c' is missing \(2 ids.*same release"),
         ("v_c,", "v_e,", r"video 'v_e': is listed twice; remove"),
         ("fps", "rate", r"columns.*need \['fps'\]"),
-        (",testing,", ",,", r"video_info_new\.csv, line 4: lacks a value"),
+        (",testing,", ",,", r"video_info_new\.csv, line 4: a value is missing"),
         ("30.0", "0", "'-a': got fps 0"),
     ],
 )
@@ -111,7 +111,7 @@ def test_the_table_of_the_bsn_form_is_checked(tmp_path: Path, old: str, new: str
         read_activitynet(tmp_path, tmp_path)
 
 
-@pytest.mark.parametrize(("text", "message"), [("[]", "got list"), ("{", "is no JSON")])
+@pytest.mark.parametrize(("text", "message"), [("[]", "got list"), ("{", "is not a JSON")])
 def test_the_file_of_the_bsn_form_is_checked(tmp_path: Path, text: str, message: str) -> None:
     (write_bsn(tmp_path) / "anet_anno_action.json").write_text(text)
     with pytest.raises(UserError, match=message):

@@ -69,7 +69,7 @@ def test_classes_are_matched_but_for_case_spaces_underscores_and_hyphens() -> No
     assert pairs == {"Push up": "PushUp", "tai-chi": "Tai_Chi", "Run": "Run"}
     assert match_remarks(pairs, untrimmed, trimmed) == (
         "2 classes matched by a different spelling: 'Push up = PushUp', 'tai-chi = Tai_Chi'.",
-        "1 class without trimmed clips: no transfer for them: 'Surfing'.",
+        "1 class without trimmed clips, so without transfer: 'Surfing'.",
         "1 class of the trimmed clips that no untrimmed video has: 'Knitting'.",
     )
     assert match_remarks({"Run": "Run"}, ("Run",), ("Run",)) == ()

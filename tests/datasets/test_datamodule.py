@@ -301,7 +301,9 @@ def test_a_checkpoint_of_other_data_is_refused_in_one_line(
         "class_map, trimmed": {"trimmed": trimmed, "overlap": {"Diving": "Diving"}},
     }
     for keys, options in others.items():
-        with pytest.raises(UserError, match=rf"was trained with other data \({keys}\); resume with") as error:
+        with pytest.raises(
+            UserError, match=rf"was trained with other data \({keys}\); give the same"
+        ) as error:
             made(tmp_path, features, **options).load_state_dict(state)
         assert "\n" not in str(error.value)
     (features / "features.json").write_text('{"backbone": "another"}')

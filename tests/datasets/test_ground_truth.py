@@ -72,7 +72,7 @@ def test_predictions_for_another_subset_say_which(tmp_path: Path) -> None:
         "videos are called v_<id>: read as <id>": 1,
         f"predictions for videos of the subset 'training', {reason.format('training')}": 2,
         f"predictions for videos of the subset 'testing', {reason.format('testing')}": 1,
-        "predictions for videos that the ground truth lacks: false positives": 1,
+        "predictions for videos without ground truth: false positives": 1,
     }
 
 
@@ -85,17 +85,17 @@ def test_a_list_of_videos_is_lines_or_json(tmp_path: Path, text: str) -> None:
     (tmp_path / "ids").write_bytes(text.encode())
     truth = read_ground_truth(tmp_path / "truth.json", ACTIVITYNET, videos=tmp_path / "ids")
     assert truth.videos == ("a", "b")
-    assert truth.ignored == {"c": f"{tmp_path}/ids does not list their videos"}
+    assert truth.ignored == {"c": f"{tmp_path}/ids does not list the video"}
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "got no list of ids; need one id a line"),
-        ("[]", "got no list of ids"),
-        ("[1]", "got no list of ids"),
-        ('{"a": 1}', "got no list of ids"),
-        ("[a", "is no JSON"),
+        ("", "is not a list of ids; need one id per line"),
+        ("[]", "is not a list of ids"),
+        ("[1]", "is not a list of ids"),
+        ('{"a": 1}', "is not a list of ids"),
+        ("[a", "is not valid JSON"),
         ("video\nvideo_validation", "got 1 of 2 ids that the scored subset lacks, such as 'video'"),
     ],
 )

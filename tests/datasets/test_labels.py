@@ -60,7 +60,9 @@ def test_a_share_of_each_class_is_held_out_whatever_the_order_of_the_rows(videos
     assert Counter(record.labels for record in dataset.test) == {("Hop",): 1, ("Run",): 1}
     assert read(videos, "\n".join(reversed(ROWS))).test == tuple(reversed(dataset.test))
     assert dataset.understood == "6 videos, no subsets; 2 are held out to test (holdout=0.34); 2 classes"
-    with pytest.raises(UserError, match=r"holdout: got 0 of 6 training videos, which leaves a side empty"):
+    with pytest.raises(
+        UserError, match=r"holdout: got 0 of 6 training videos, which leaves none to train or"
+    ):
         read(videos, "\n".join(ROWS), holdout=0)
 
 
@@ -111,16 +113,16 @@ def test_what_does_not_fit_together_is_counted_and_listed(videos: Path) -> None:
         ),
         ("video,label\na,Run\nb,Run,fast\nd,Hop", "line 3: got 'b', 'Run', 'fast'; need"),
         ("a,Run\n,Run\nd,Hop", "line 2: got no video in '', 'Run'"),
-        ("a,Run|\nd,Hop", r"line 1: got label 'Run\|', need labels with a \|"),
+        ("a,Run|\nd,Hop", r"line 1: got label 'Run\|', need labels separated by \|"),
         ('"a,Run\nd,Hop', "line 2: unexpected end of data; close the quotes"),
         ("a,Run,train\nd,Hop,tset", "line 2: got subset 'tset', need one of train, training"),
         ("a,Run,train\nd,Hop", "line 2: got subset ''"),
         ("a,Run,train\nd,Hop,test\na.mp4,Hop,test", "video 'a': is in the subsets 'test', 'train', need one"),
         ("a,Run,test\nd,Hop,test", "no video with labels to train on"),
-        ("a,Run\nb,Run", "got the one class 'Run', need at least two"),
-        ("a,\nb,\nc,Run\n", "got the one class 'Run'"),
-        ("a,Run|Hop|Jump", "got 1 video of 3 classes.*exchanged"),
-        ("Run,a\nHop,d\nRun,b\nHop,e\nHop,c", "got 2 videos of 5 classes.*columns video and label exchanged"),
+        ("a,Run\nb,Run", "got only the class 'Run', need at least two"),
+        ("a,\nb,\nc,Run\n", "got only the class 'Run'"),
+        ("a,Run|Hop|Jump", "got 1 video of 3 classes.*swapped"),
+        ("Run,a\nHop,d\nRun,b\nHop,e\nHop,c", "got 2 videos of 5 classes.*columns video and label swapped"),
         ("../a,Run\nd,Hop", r"got the video '\.\./a', need an id, a file name or a path inside the folder"),
         ("/tmp/a.mp4,Run\nd,Hop", "got the video '/tmp/a.mp4', need an id"),
         (".a,Run\nd,Hop", "got the video '.a', need an id"),
@@ -173,7 +175,7 @@ def test_an_empty_folder_is_said_and_none_is_allowed(tmp_path: Path) -> None:
 def test_bytes_that_are_no_text_ask_for_utf8(videos: Path) -> None:
     path = videos.parent / "table.csv"
     path.write_bytes("a,Läufe\n".encode("cp1252"))
-    with pytest.raises(UserError, match=r"table\.csv: got no readable text.*save it as CSV UTF-8"):
+    with pytest.raises(UserError, match=r"table\.csv: is not readable text.*save it as CSV UTF-8"):
         read_labels(path, videos)
 
 

@@ -51,9 +51,9 @@ def test_wtalc_trains_on_validation_with_the_labels_of_videos(wtalc: Path) -> No
     assert dataset.train[0].segments == (Segment(0.5, 2.0, "Billiards"), Segment(3.0, 4.5, "Diving"))
     assert [(r.id, r.labels) for r in dataset.test] == [("video_3", ()), ("video_4", ("Diving",))]
     remarks = "\n".join(dataset.remarks)
-    assert "video 'video_1': labels_all lacks 'Diving' of its segments." in remarks
+    assert "video 'video_1': its segments have 'Diving', which labels_all does not list." in remarks
     assert "video 'video_2': no segment of its label 'Billiards'." in remarks
-    assert "video 'video_3': has no label and is tested all the same." in remarks
+    assert "video 'video_3': has no label and is still tested." in remarks
     assert "'validation' trains (2 videos), 'test' tests (2 videos)" in dataset.understood
 
 
@@ -137,7 +137,7 @@ def test_the_lists_of_basnet_say_what_trains_and_what_tests(basnet: Path) -> Non
 
 def test_a_listed_video_that_gt_json_lacks_is_named(basnet: Path) -> None:
     (basnet / "split_test.txt").write_text("b\nx\ny\n")
-    with pytest.raises(UserError, match=r"split_test\.txt: .*gt\.json lacks 'x', 'y'"):
+    with pytest.raises(UserError, match=r"split_test\.txt: .*'x', 'y' are missing in .*gt\.json"):
         read_basnet(basnet, basnet / "videos")
 
 

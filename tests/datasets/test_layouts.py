@@ -206,7 +206,7 @@ def test_unknown_frame_rates_are_listed_and_given(tmp_path: Path) -> None:
     store, imported = run(tmp_path / "source", annotations, layout="actionformer")
     assert imported.videos == 1
     assert sorted(imported.left_out) == ["b", "other"]
-    assert "its fps is not known" in imported.left_out["b"]
+    assert "its fps is unknown" in imported.left_out["b"]
     assert imported.warnings == ["1 annotated video without features: 'gone'"]
     store.folder.rename(tmp_path / "first")
     store, imported = run(tmp_path / "source", annotations, layout="actionformer", fps=12.5)
@@ -257,7 +257,7 @@ def test_video_features_of_single_frames_and_of_networks_without_time_stamps(tmp
     ("times", "said"),
     [
         ([1.0, 2.0, 3.0], "3 time stamps for 4 snippets"),
-        ([1.0, 2.0, 2.0, 3.0], "do not rise"),
+        ([1.0, 2.0, 2.0, 3.0], "do not increase"),
         ([0.0, 1.0, 2.0, 3.0], "first time stamp is 0 s"),
     ],
 )
@@ -347,7 +347,7 @@ def test_videos_that_cannot_be_used_are_listed_with_the_reason(tmp_path: Path) -
         "numbers": "got int64 (20, 8), need floats",
         "crops": "got float32 (10, 20, 8), need floats (snippets, d)",
         "objects": "the name builtins.print, which is not data",
-        "cut": "is no whole .npy file",
+        "cut": "is not a complete .npy file",
         "alone": "got rgb of 8 columns, need flow of 8 columns, rgb of 8 columns",
     }
     assert imported.left_out.keys() == reasons.keys()

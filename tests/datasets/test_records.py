@@ -98,7 +98,7 @@ def test_what_is_wrong_with_a_video_is_named(tmp_path: Path, database: object, m
 def test_a_file_that_is_no_json_is_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "bad.json"
     path.write_text(text)
-    with pytest.raises(UserError, match=r"bad\.json: is no JSON.*get it again"):
+    with pytest.raises(UserError, match=r"bad\.json: is not a JSON.*get it again"):
         read_activitynet_json(path)
 
 
@@ -113,10 +113,10 @@ def test_a_file_of_another_layout_is_named(tmp_path: Path, text: str) -> None:
 def test_missing_files_folders_and_bytes_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"missing\.json: there is no such.*put it there"):
         read_activitynet_json(tmp_path / "missing.json")
-    with pytest.raises(UserError, match="no readable text"):
+    with pytest.raises(UserError, match="not readable text"):
         read_activitynet_json(tmp_path)
     (tmp_path / "bytes.json").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match=r"bytes\.json: got no readable text"):
+    with pytest.raises(UserError, match=r"bytes\.json: is not readable text"):
         read_activitynet_json(tmp_path / "bytes.json")
 
 

@@ -103,7 +103,7 @@ def test_a_test_list_leaves_out_its_videos_and_says_why(
     for number in left_out:
         assert any(f"video_test_{number}': is left out, " in remark for remark in dataset.remarks)
     assert dataset.remarks[-1] == f"{len(kept)} of the {test_list} videos of the test list are annotated."
-    untold = [remark for remark in dataset.remarks if "tested all the same" in remark]
+    untold = [remark for remark in dataset.remarks if "still tested" in remark]
     assert len(untold) == (test_list == "213"), "1292 has no class"
 
 
@@ -241,7 +241,7 @@ def test_meta_labels_are_those_of_the_20_classes_and_differences_are_remarked(te
     remarks = [remark for remark in dataset.remarks if "test_set_meta.mat says" in remark]
     assert len(remarks) == 4
     assert "video 'video_test_0001292': test_set_meta.mat says GolfSwing, its segments no class." in remarks
-    assert "video 'video_test_0000270': has no label and is tested all the same." in dataset.remarks
+    assert "video 'video_test_0000270': has no label and is still tested." in dataset.remarks
 
 
 def test_meta_files_that_lack_or_are_wrong_are_named(texts: Path) -> None:
@@ -262,7 +262,7 @@ def test_meta_files_that_lack_or_are_wrong_are_named(texts: Path) -> None:
 def test_scipy_is_asked_for_only_with_meta_labels(texts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "scipy.io", None)
     assert read_thumos14(texts, Path()).train
-    with pytest.raises(UserError, match=r"validation_set\.mat: .*pip install tsrnet\[thumos\]"):
+    with pytest.raises(UserError, match=r"validation_set\.mat: .*pip install 'tsrnet\[thumos\]"):
         read_thumos14(texts, Path(), weak_labels="meta")
 
 

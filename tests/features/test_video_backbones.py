@@ -152,7 +152,7 @@ def test_clips_and_the_flow_of_an_image_network_are_extracted_together(
 
 
 def test_what_does_not_fit_is_named(moving_square: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"got s3d for the flow stream, .* RGB only; give stream=rgb"):
+    with pytest.raises(UserError, match=r"got s3d for the flow stream, .* only RGB; give stream=rgb"):
         Backbone("s3d", stream="flow")
     with pytest.raises(UserError, match=r"features\.clip: got None, r3d_18 needs frames and stride"):
         Backbone("r3d_18", stream="rgb").check(replace(SMALL, clip=None))
@@ -164,5 +164,5 @@ def test_what_does_not_fit_is_named(moving_square: Path, tmp_path: Path) -> None
         settings_of(SnippetSettings, {"clip": {"frames": 2, "stride": 2}}, where="features")
     images = Extraction(SMALL, workers=1, images={"rgb": SnippetImages(tmp_path, "rgb")})
     networks = {"rgb": Backbone("r3d_18", stream="rgb")}
-    with pytest.raises(UserError, match=r"backbone\.finetune: got true with clips"):
+    with pytest.raises(UserError, match=r"backbone\.finetune: got true with a network for clips"):
         extract([VideoFile("a", moving_square)], FeatureStore(tmp_path), networks, images, what="test")

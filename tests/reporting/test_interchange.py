@@ -333,7 +333,7 @@ ANNOTATION = {"result": [region("Run")]}
 @pytest.mark.parametrize(
     ("read", "content", "said"),
     [
-        (read_tasks, {}, "no list of tasks; export the project from Label Studio as JSON, not JSON-MIN"),
+        (read_tasks, {}, "not a list of tasks; export the project from Label Studio as JSON, not JSON-MIN"),
         (read_tasks, [{"id": 1, "video": "a.mp4", "actions": []}], "not JSON-MIN"),
         (read_tasks, [task({})], "task 7: is not as Label Studio exports it (KeyError('result'))"),
         (read_tasks, [task({"result": [5]})], "task 7: is not as Label Studio exports it"),

@@ -249,7 +249,7 @@ def test_a_server_that_cannot_be_reached_does_not_end_the_run(
             run.logger("tsrnet-rgb").log_metrics({"loss/total": 0.25}, 20)
     assert history(tmp_path)[0]["tsrnet-rgb/loss/total"] == 0.25
     shown = capsys.readouterr()
-    assert "W&B: offline, it cannot be reached" in shown.err
+    assert "W&B: offline, because it cannot be reached" in shown.err
     assert "W&B: offline; wandb sync" in shown.out
 
 

@@ -12,6 +12,8 @@ import pytest
 
 from tsrnet.datasets.thumos14 import CLASSES
 
+# The lines are those of the README, whatever their length.
+# ruff: noqa: E501
 SCRIPT = """\
 import pytorch_lightning as pl
 from tsrnet import THUMOS14DataModule, TSRNetModule, UCF101DataModule

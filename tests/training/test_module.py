@@ -382,7 +382,7 @@ def test_data_of_other_classes_is_refused(trained: Trained, tmp_path: Path) -> N
 
 
 def test_a_loader_without_annotations_cannot_test(trained: Trained, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="got no annotations to test with; give"):
+    with pytest.raises(UserError, match="got no annotations for the test; give"):
         trainer(tmp_path).test(trained.module, dataloaders=trained.data.test_dataloader(), verbose=False)
 
 

@@ -78,7 +78,7 @@ def run_command(config_name: str, function: Callable[[DictConfig], object], *, f
     except (KeyboardInterrupt, SystemExit):  # Lightning makes the second of the first
         if not _stopped_by:
             raise
-        print("\nstopped; the same command goes on from here", file=sys.stderr)
+        print("\nstopped; run the same command again to continue", file=sys.stderr)
         sys.exit(128 + _stopped_by[0])
     except Exception as error:
         if trace or not jobs.when_interrupted:
@@ -86,9 +86,7 @@ def run_command(config_name: str, function: Callable[[DictConfig], object], *, f
         # A launcher lost a process, or a sweeper found no result: the others are still reported.
         jobs.when_interrupted[-1]()
         what = (str(error).strip().splitlines() or [""])[0]
-        sys.exit(
-            _say(f"the multirun ended early, the same command goes on: {type(error).__name__}: {what}", 1)
-        )
+        sys.exit(_say(f"the multirun ended early; run the command again: {type(error).__name__}: {what}", 1))
 
 
 def _stop(number: int, _: FrameType | None) -> None:
@@ -118,16 +116,16 @@ def _one_line(error: Exception, root: str, config_name: str) -> str:
     text = str(error)
     if isinstance(error, OSError) and error.filename:
         reason = f"{error.filename}: {error.strerror}"
-        return f"{reason}; give a folder that you may write to (hydra.run.dir, paths.data)"
+        return f"{reason}; give a folder that you can write to (hydra.run.dir, paths.data)"
     if "override_grammar" in text:
         said = text.split("See http")[0].strip()
-        return f"{said}; a value with one of = , ( ) [ ] {{ }} needs quotes of its own: \"key='value'\""
+        return f"{said}; quote a value that contains one of = , ( ) [ ] {{ }}: \"key='value'\""
     unknown = re.match(r"Could not (?:override|append|delete)[^']*'([^']+)'", text)
     if unknown:
         key = unknown.group(1)
         near = difflib.get_close_matches(key, _keys(root, config_name), n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(near)}" if near else "--cfg job lists the keys"
-        return f"{key}: is no key of the configuration; {hint}"
+        hint = f"did you mean {' or '.join(near)}" if near else "--cfg job lists all keys"
+        return f"{key}: is not a key of the configuration; {hint}"
     return " ".join(text.split("Config search path")[0].split())
 
 

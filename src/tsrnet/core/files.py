@@ -63,7 +63,7 @@ def make_folder(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(
-            f"{folder}: cannot be created ({error.strerror}); give a folder that you may write to"
+            f"{folder}: cannot be created ({error.strerror}); give a folder that you can write to"
         ) from error
     return folder
 
@@ -73,8 +73,8 @@ def check_space(folder: Path, num_bytes: int) -> None:
     free = shutil.disk_usage(make_folder(folder)).free
     if num_bytes > free:
         raise UserError(
-            f"{folder}: what is to be written takes {num_bytes / 1e6:,.0f} MB, the disk has"
-            f" {free / 1e6:,.0f} MB free; free some or give another paths.features"
+            f"{folder}: got {free / 1e6:,.0f} MB free space, need {num_bytes / 1e6:,.0f} MB; free some"
+            " or give another paths.features"
         )
 
 
@@ -82,6 +82,6 @@ def check_id(video_id: str) -> str:
     """The id, if it can be a file name; UserError otherwise. Ids never become paths unchecked."""
     if not video_id or video_id.startswith(".") or any(char in video_id for char in "/\\\0"):
         raise UserError(
-            f"video id {video_id!r}: got a name that is no file name; need one without / and leading dot"
+            f"video id {video_id!r}: cannot be a file name; need a name without / and without a leading dot"
         )
     return video_id

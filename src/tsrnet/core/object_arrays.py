@@ -76,7 +76,7 @@ def read_npy(path: Path) -> npt.NDArray[Any]:
             " lists, bytes, text or numbers: get the file from its authors"
         ) from error
     except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
-        raise UserError(f"{path}: is no whole .npy file ({error}); get it again") from error
+        raise UserError(f"{path}: is not a complete .npy file ({error}); get it again") from error
     if not isinstance(array, np.ndarray):
         raise UserError(f"{path}: got {type(array).__name__}, need an array; get the file again")
     return array

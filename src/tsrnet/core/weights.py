@@ -1,4 +1,4 @@
-"""The one place where weights are loaded: tensors only, whatever a file holds besides."""
+"""Loads weights: tensors only, nothing else that a file may hold."""
 
 from __future__ import annotations
 
@@ -35,5 +35,5 @@ def load_weights(
     except (OSError, RuntimeError, UnpicklingError, AttributeError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
-            f"{path}: got a file without the weights of {need} ({reason}); give another"
+            f"{path}: does not hold the weights of {need} ({reason}); give another file"
         ) from error

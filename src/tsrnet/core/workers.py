@@ -56,13 +56,13 @@ class Workers:
         except ProcessExpired as error:
             reason = f"its process died (exit code {error.exitcode})"
         if lost is None:
-            raise UserError(f"a worker process is lost: {reason}; give the same command again")
+            raise UserError(f"a worker process was lost: {reason}; run the same command again")
         return lost(reason)
 
 
 @contextmanager
 def worker_pool(workers: int) -> Iterator[Workers]:
-    """`workers` processes (0: one a core), each with OpenCV and torch on one thread.
+    """`workers` processes (0: one per core), each with OpenCV and torch on one thread.
 
     They are fresh interpreters: forking a process in which torch has threads may hang. They never see
     Ctrl-C, which ends this process; it then ends them, whatever they are at.

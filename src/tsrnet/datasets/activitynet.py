@@ -34,7 +34,7 @@ def read_activitynet(annotations: Path, videos: Path) -> VideoDataset:
     remarks = [
         *read.remarks,
         *(f"video {name!r}: has no label and is left out of training." for name in unlabelled),
-        *(f"video {r.id!r}: has no label and is tested all the same." for r in parts.test if not r.labels),
+        *(f"video {r.id!r}: has no label and is still tested." for r in parts.test if not r.labels),
         *parts.remarks,
     ]
     records = (*train, *parts.test)
@@ -59,7 +59,7 @@ def _find(folder: Path) -> Path:
     if not found and (folder / _BSN).is_file():
         found = [folder / _BSN]
     if not found:
-        raise UserError(f"{folder}: holds no annotations; need {_OFFICIAL}, or {_BSN} with {_BSN_VIDEOS}")
+        raise UserError(f"{folder}: contains no annotations; need {_OFFICIAL}, or {_BSN} with {_BSN_VIDEOS}")
     return found[0]
 
 
@@ -76,8 +76,8 @@ def _read_bsn(path: Path) -> Annotations:
     if lacking := sorted(rows.keys() ^ entries.keys()):
         missing_in = path if lacking[0] in rows else table
         raise UserError(
-            f"{missing_in}: lacks {lacking[0]!r} ({len(lacking)} ids are in one of {_BSN} and {_BSN_VIDEOS} "
-            "only); need two files of the same release"
+            f"{missing_in}: {lacking[0]!r} is missing ({len(lacking)} ids are only in one of {_BSN} and"
+            f" {_BSN_VIDEOS}); need two files of the same release"
         )
 
     def records() -> Iterable[VideoRecord]:

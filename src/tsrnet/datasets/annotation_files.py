@@ -1,4 +1,4 @@
-"""Annotation files as text, JSON or a table; what cannot be read is named in one line."""
+"""Reads annotation files as text, JSON or a table; an unreadable file is an error in one line."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def read_text(path: Path) -> str:
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
-            f"{path}: got no readable text ({error}); need UTF-8 (a spreadsheet: save it as CSV UTF-8)"
+            f"{path}: is not readable text ({error}); need UTF-8 (in a spreadsheet, save it as CSV UTF-8)"
         ) from error
 
 
@@ -41,7 +41,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(text, object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: is no JSON file ({error}); get it again") from error
+        raise UserError(f"{path}: is not a JSON file ({error}); get it again") from error
 
 
 def read_table(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
@@ -52,6 +52,6 @@ def read_table(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
     table = []
     for row in rows:
         if not all(row[name] for name in columns):
-            raise UserError(f"{path}, line {rows.line_num}: lacks a value; need {list(columns)}")
+            raise UserError(f"{path}, line {rows.line_num}: a value is missing; need {list(columns)}")
         table.append(row)
     return table

@@ -1,4 +1,4 @@
-"""What is there of a dataset and what is not: one table for training, checking and the manifest."""
+"""Which videos of a dataset are present: one table for training, checking and the manifest."""
 
 from __future__ import annotations
 

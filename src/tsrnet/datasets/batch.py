@@ -22,8 +22,8 @@ class Sample:
 class VideoBatch:
     """Videos padded to the longest.
 
-    `features` (batch, time, d), `mask` (batch, time) True where real, `labels` (batch, classes). Features
-    stay as stored until `to` makes them float32 on the device: half the bytes on the way.
+    `features` (batch, time, d), `mask` (batch, time) True for real snippets, `labels` (batch, classes).
+    Features keep their stored type until `to` converts them to float32 on the device.
     """
 
     ids: tuple[str, ...]
@@ -56,9 +56,9 @@ class VideoBatch:
 
 @dataclass(frozen=True)
 class TrainingBatch:
-    """Videos to learn from and, for some of them, a trimmed clip of the same class (D11).
+    """Videos to train on and, for some of them, a trimmed clip of the same class (D11).
 
-    `paired` (pairs,) are the rows of `videos` that the rows of `trimmed` belong to.
+    `paired` (pairs,): the rows of `videos` that the rows of `trimmed` are paired with.
     """
 
     videos: VideoBatch

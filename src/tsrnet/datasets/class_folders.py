@@ -87,7 +87,7 @@ def match_remarks(
     unused = [name for name in trimmed_classes if name not in pairs.values()]
     lines = (
         (respelt, "matched by a different spelling"),
-        (alone, "without trimmed clips: no transfer for them"),
+        (alone, "without trimmed clips, so without transfer"),
         (unused, "of the trimmed clips that no untrimmed video has"),
     )
     return tuple(

@@ -31,24 +31,24 @@ from tsrnet.video.time_grid import TimeGrid
 
 
 class VideoDataModule(pl.LightningDataModule):
-    """Batches of one stream of a dataset, with trimmed clips to learn from or without.
+    """Batches of one stream of a dataset, with or without trimmed clips for knowledge transfer.
 
-    Videos without features are left out of every batch; `missing` has the reason of each. Training sees
-    ids and video-level labels only.
+    Videos without features are skipped; `missing` has the reason for each. Training sees only ids and
+    video-level labels.
 
     Args:
         dataset: the annotated videos, or an `Availability` that knows which of them have features.
         features: folder of a feature store (`<folder>/<stream>/<id>.npy`), or another `FeatureSource`.
         stream: "rgb", "flow", or another stream of the store.
-        batch_size: videos of a training batch over all processes.
-        seed: decides order, pairs and the held-out videos.
-        trimmed: the clips that a teacher has learned from; each video is paired with a clip of its class.
-        overlap: which classes of the two are the same: the name of a list that comes with the package, a
-            CSV file (`untrimmed,trimmed`), or a mapping; None: classes of the same name.
-        holdout: share of the training videos that `val_dataloader` gives and training does not see.
-        protocol: of the evaluation on the test videos, see `tsrnet.metrics.protocols`.
+        batch_size: videos in a training batch, over all processes.
+        seed: decides the order and the pairs.
+        trimmed: the clips of the teacher; each video is paired with a clip of its class.
+        overlap: which classes show the same action: the name of a list in the package, a CSV file
+            (`untrimmed,trimmed`), or a mapping; None: classes of the same name.
+        holdout: share of the training videos for `val_dataloader`; training does not see them.
+        protocol: how the test videos are evaluated, see `tsrnet.metrics.protocols`.
         num_workers: processes that load features.
-        sampler: gives training pixels of some snippets in place of features; None: features.
+        sampler: gives pixels of some snippets for end-to-end training; None: features.
 
     Raises:
         UserError: annotations are wrong, or no video has features.
@@ -79,12 +79,12 @@ class VideoDataModule(pl.LightningDataModule):
         self._num_workers, self._sampler = num_workers, sampler
 
     def setup(self, stage: str | None = None) -> None:
-        """Look for the features; a warning lists the videos that have none, once."""
+        """Look for the features; one warning lists the videos without features."""
         self.dataset  # noqa: B018
 
     @cached_property
     def availability(self) -> Availability:
-        """All annotated videos, and which of them have no features."""
+        """All annotated videos, and which of them lack features."""
         if isinstance(self._dataset, Availability):
             return self._dataset
         if not isinstance(self.source, FeatureStore):
@@ -96,7 +96,7 @@ class VideoDataModule(pl.LightningDataModule):
 
     @cached_property
     def dataset(self) -> VideoDataset:
-        """The videos that have features; with `holdout` fewer of them train."""
+        """The videos with features; `holdout` takes some of them out of training."""
         usable = self.availability.usable
         if not usable.train:
             example = next(iter(self.missing.values()), "none is annotated")
@@ -105,12 +105,12 @@ class VideoDataModule(pl.LightningDataModule):
 
     @cached_property
     def held_out(self) -> tuple[VideoRecord, ...]:
-        """The training videos that training does not see, without segments."""
+        """The held-out training videos, without segments."""
         return self.availability.usable.held_out(self._holdout).test if self._holdout else ()
 
     @property
     def missing(self) -> Mapping[str, str]:
-        """Video id -> why its features cannot be used."""
+        """Video id -> why its features are missing or cannot be used."""
         return self.availability.missing
 
     @property
@@ -119,7 +119,7 @@ class VideoDataModule(pl.LightningDataModule):
 
     @property
     def num_features(self) -> int:
-        """d of the features."""
+        """Size of the features, d."""
         return self.training_set.num_features
 
     @cached_property
@@ -154,7 +154,7 @@ class VideoDataModule(pl.LightningDataModule):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """All that decides the training batches, as plain data."""
+        """Everything that decides the training batches, as plain data."""
         videos = self.training_set.videos
         text = json.dumps([self.dataset.name, self.classes, [(v.id, v.labels) for v in videos]])
         features = {key: value for key, value in self.source.identity.items() if key != "versions"}
@@ -175,15 +175,15 @@ class VideoDataModule(pl.LightningDataModule):
         return self.source.read(self.stream, self.training_set.videos[0].id).tobytes()
 
     def state_dict(self) -> dict[str, Any]:
-        """For checkpoints: what the batches depend on. Where to go on follows from the trainer's step."""
+        """For checkpoints: what the batches depend on. The position follows from the trainer's step."""
         return {"identity": json.dumps(self.identity, sort_keys=True)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Raises UserError where a checkpoint was made with other batches: it could not be resumed."""
+        """Raises UserError if a checkpoint was made with other batches, so that it cannot be resumed."""
         before, now = json.loads(state_dict["identity"]), json.loads(self.state_dict()["identity"])
         if differing := [key for key in now if before.get(key) != now[key]]:
             raise UserError(
-                f"checkpoint: was trained with other data ({', '.join(differing)}); resume with the same data"
+                f"checkpoint: was trained with other data ({', '.join(differing)}); give the same data,"
                 " or train from the start"
             )
 
@@ -216,7 +216,7 @@ class VideoDataModule(pl.LightningDataModule):
         )
 
     def val_dataloader(self) -> Sequence[DataLoader[Sample]]:
-        """The held-out videos; none without `holdout`, and then Lightning does not validate."""
+        """The held-out videos. Without `holdout` there are none, and Lightning skips validation."""
         if self.held_out:
             return [self._one_by_one(self.held_out)]
         warnings.filterwarnings("ignore", message=r"Total length of `list` across ranks is zero")
@@ -262,12 +262,12 @@ class _ResumableLoader(DataLoader[Any]):
 
 
 class THUMOS14DataModule(VideoDataModule):
-    """THUMOS14: 200 validation videos train, a named list of test videos tests.
+    """THUMOS14: trains on the 200 validation videos, tests on a named list of test videos.
 
     Args:
         annotations: the official folders or a JSON in ActivityNet's layout; see `read_thumos14`.
         features: folder of a feature store.
-        videos: folder of the video files, for pictures only.
+        videos: folder of the video files, only for pictures.
         test_list: "210", "211", "212" or "213".
         weak_labels: "temporal" or "meta", see `read_thumos14`.
         overlap, options: as for `VideoDataModule`.
@@ -293,7 +293,7 @@ class THUMOS14DataModule(VideoDataModule):
 
 
 class ActivityNetDataModule(VideoDataModule):
-    """ActivityNet 1.3: 10,024 training videos, 4,926 validation videos test; see `read_activitynet`.
+    """ActivityNet 1.3: trains on 10,024 videos, tests on the 4,926 validation videos; see `read_activitynet`.
 
     Arguments as for `THUMOS14DataModule`.
     """
@@ -312,14 +312,14 @@ class ActivityNetDataModule(VideoDataModule):
 
 
 class UCF101DataModule(VideoDataModule):
-    """One of UCF101's three splits: trimmed clips of all classes or some; see `read_ucf101`.
+    """One of UCF101's three splits, with all classes or some of them; see `read_ucf101`.
 
     Args:
         annotations: folder with classInd.txt and the split files.
         features: folder of a feature store.
-        videos: folder of the clips, for pictures only.
+        videos: folder of the clips, only for pictures.
         split: 1, 2 or 3.
-        classes: names, or "thumos14" or "activitynet" for the classes that these share with UCF101.
+        classes: names, or "thumos14" or "activitynet" for the classes that this dataset shares with UCF101.
         options: as for `VideoDataModule`.
     """
 

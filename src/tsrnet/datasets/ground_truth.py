@@ -35,7 +35,7 @@ def read_ground_truth(
         protocol: leaves out the videos that its list lacks.
         subset: its name in the file, or another of the same meaning (`SUBSETS`). None: the one that
             tests by `split_subsets`, or the protocol's.
-        videos: file with the ids to score, one a line or as a JSON list. None: all of the subset.
+        videos: file with the ids to score, one per line or as a JSON list. None: all of the subset.
 
     Raises:
         UserError: a file is wrong, has no such subset, or other videos than `protocol` or `videos` name.
@@ -46,13 +46,13 @@ def read_ground_truth(
     if not records:
         there = ", ".join(sorted({record.subset for record in read})) or "none"
         wanted = subset or protocol.subset
-        raise UserError(f"{path}: got no video of the subset {wanted!r}, it has: {there}; give subset=")
+        raise UserError(f"{path}: got no video of the subset {wanted!r}, it has: {there}; give subset=SUBSET")
     records = list(check_records(path, map(split_ambiguous, records)).records)
     ignored = left_out_of(protocol.test_list) if protocol.test_list else {}
     ignored = {video: f"{video}: {reason}" for video, reason in ignored.items()}
     if videos is not None:
         chosen = _read_ids(videos, {record.id for record in records})
-        ignored |= {r.id: f"{videos} does not list their videos" for r in records if r.id not in chosen}
+        ignored |= {r.id: f"{videos} does not list the video" for r in records if r.id not in chosen}
     kept = [record for record in records if record.id not in ignored]
     if not kept:
         raise UserError(f"{path}: got no video of {', '.join(names)} that is on the list of {protocol.name}")
@@ -90,9 +90,11 @@ def _read_ids(path: Path, known: set[str]) -> set[str]:
         try:
             ids = json.loads(text)
         except ValueError as error:
-            raise UserError(f"{path}: is no JSON ({error}); need a list of ids, or one id a line") from error
+            raise UserError(
+                f"{path}: is not valid JSON ({error}); need a list of ids, or one id per line"
+            ) from error
     if not isinstance(ids, list) or not ids or not all(isinstance(video, str) for video in ids):
-        raise UserError(f"{path}: got no list of ids; need one id a line, or a JSON list of them")
+        raise UserError(f"{path}: is not a list of ids; need one id per line, or a JSON list")
     ids = [video.strip() for video in ids if video.strip()]
     found = {video if video in known else video.removeprefix("v_") for video in ids}
     if unknown := sorted(found - known):

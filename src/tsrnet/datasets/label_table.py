@@ -63,7 +63,7 @@ def read_label_table(path: Path) -> LabelTable:
             raise UserError(f"{where}: got no video in {listed(cells)}; {_NEED}")
         labels = [part.strip() for part in label.split("|")] if label else []
         if not all(labels):
-            raise UserError(f"{where}: got label {label!r}, need labels with a | between each two")
+            raise UserError(f"{where}: got label {label!r}, need labels separated by |")
         if subset and subset[0].lower() not in SUBSETS:
             raise UserError(f"{where}: got subset {subset[0]!r}, need one of {', '.join(SUBSETS)}")
         part = subset[0] if subset else "training"

@@ -135,11 +135,11 @@ def _find(folder: VideoFolder, name: str) -> Path | None:
 
 def _check_sizes(path: Path, num_videos: int, classes: Sequence[str]) -> None:
     if len(classes) < 2:
-        raise UserError(f"{path}: got the one class {listed(classes)}, need at least two to tell apart")
+        raise UserError(f"{path}: got only the class {listed(classes)}, need at least two classes")
     if num_videos < len(classes):
         raise UserError(
             f"{path}: got {counted(num_videos, 'video')} of {len(classes)} classes, need at least as many"
-            " videos; are the columns video and label exchanged?"
+            " videos; are the columns video and label swapped?"
         )
 
 

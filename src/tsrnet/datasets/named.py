@@ -23,7 +23,7 @@ def thumos14(
     remarks = list(other.remarks)
     remarks += [f"video {r.id!r}: is left out, {left_out[r.id]}." for r in other.test if r.id in left_out]
     if len(test) != int(test_list):
-        remarks.append(f"{len(test)} videos are annotated of the test list {test_list}.")
+        remarks.append(f"{len(test)} of the {test_list} videos of the test list are annotated.")
     return replace(other, test=test, remarks=tuple(remarks))
 
 

@@ -37,5 +37,5 @@ def read_overlap(path: Path, *, classes: Sequence[str], trimmed_classes: Sequenc
             raise UserError(f"{where}: {untrimmed!r} is listed twice, need each once; remove one of the two")
         pairs[untrimmed] = trimmed
     if not pairs:
-        raise UserError(f"{path}: holds no pairs; need one line each with {','.join(columns)}")
+        raise UserError(f"{path}: contains no pairs; need lines with {','.join(columns)}")
     return pairs

@@ -1,4 +1,4 @@
-"""Annotation records, the same for every dataset: how they are checked and which of them train."""
+"""Annotation records, the same for every dataset, and how they are checked."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class LabelledVideo:
-    """All that training may know of a video: its id and its video-level labels."""
+    """What training may know about a video: its id and its video-level labels."""
 
     id: str
     labels: tuple[str, ...]
@@ -35,8 +35,8 @@ class LabelledVideo:
 class VideoRecord:
     """A video of a dataset with its temporal annotations (for evaluation only).
 
-    `duration_s` is None where the dataset does not say it (trimmed clips). `ambiguous` holds the
-    segments that are marked as unclear: they belong to no class and are never labels.
+    `duration_s` is None if the dataset does not have it (trimmed clips). `ambiguous` holds the segments
+    that are marked as unclear. They belong to no class and are never labels.
     """
 
     id: str
@@ -56,8 +56,8 @@ class VideoDataset:
     """The videos of a dataset: its name, classes in order, training and test records, folder.
 
     A file is `files[id]`, or `<videos>/<id>.mp4` for ids that are not in `files`. `remarks` has a sentence
-    for all that was odd or left out when the annotations were read; `understood` is one line on what was
-    taken for training and what for testing.
+    for everything unusual in the annotations and everything that was left out. `understood` is one line that
+    says which videos train and which test.
     """
 
     name: str
@@ -73,7 +73,7 @@ class VideoDataset:
         return self.files.get(check_id(video_id), self.videos / f"{video_id}.mp4")
 
     def of_classes(self, classes: Sequence[str]) -> VideoDataset:
-        """The training videos of these classes, with no other labels; nothing to test on."""
+        """The training videos of these classes, without other labels and without test videos."""
         kept = (
             replace(record, labels=tuple(label for label in record.labels if label in classes))
             for record in self.train
@@ -84,8 +84,8 @@ class VideoDataset:
     def held_out(self, share: float, *, segments: bool = False) -> VideoDataset:
         """A share of the training videos of each class in place of the test videos.
 
-        They keep their segments with `segments`. Which ones follows from ids and labels alone; no class
-        loses its last training video. Raises UserError where a side is empty.
+        With `segments` they keep their segments. The choice depends on ids and labels only, and no class
+        loses its last training video. Raises UserError if no video is left to train or to test on.
         """
         order = sorted(self.train, key=lambda r: (r.labels, hashlib.sha256(r.id.encode()).hexdigest()))
         left = Counter(label for record in self.train for label in record.labels)
@@ -97,8 +97,8 @@ class VideoDataset:
                 left.subtract(record.labels)
         if not 0 < len(chosen) < len(order):
             raise UserError(
-                f"holdout: got {share} of {len(order)} training videos, which leaves a side empty;"
-                " need more videos or another share (each class keeps one video to train on)"
+                f"holdout: got {share} of {len(order)} training videos, which leaves none to train or"
+                " to test on; need more videos or another share (each class keeps one to train on)"
             )
         train = tuple(record for record in self.train if record.id not in chosen)
         test = tuple(record for record in self.train if record.id in chosen)

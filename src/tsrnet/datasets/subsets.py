@@ -65,7 +65,7 @@ class Parts:
         if test and not self.test:
             raise UserError(
                 f"{path}: got {counted(len(self.train), 'video')} to train on and none to test on"
-                f" ({self.understood}), need both; to hold out a share (holdout) of the training videos:"
+                f" ({self.understood}), need both; to hold out a share of the training videos (holdout), give"
                 f" dataset=labels dataset.labels={path}"
             )
         return self

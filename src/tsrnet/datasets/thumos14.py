@@ -1,4 +1,4 @@
-"""THUMOS14: 200 validation videos to train on, the test videos of a named list."""
+"""THUMOS14: 200 validation videos to train on, and a named list of test videos."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def read_thumos14(
         train = _with_meta_labels(folder, "validation", train, remarks)
         test = _with_meta_labels(folder, "test", test, remarks)
     remarks += [f"video {r.id!r}: has no label and is left out of training." for r in train if not r.labels]
-    remarks += [f"video {r.id!r}: has no label and is tested all the same." for r in test if not r.labels]
+    remarks += [f"video {r.id!r}: has no label and is still tested." for r in test if not r.labels]
     if len(test) != int(test_list):
         remarks.append(f"{len(test)} of the {test_list} videos of the test list are annotated.")
     labelled = tuple(record for record in train if record.labels)
@@ -123,7 +123,7 @@ def _text_records(folder: Path) -> Iterable[VideoRecord]:
         durations = _read_durations(table)
         for video_id in sorted(segments):
             if video_id not in durations:
-                raise UserError(f"{table}: video {video_id!r}: its duration lacks; add a line for it")
+                raise UserError(f"{table}: video {video_id!r}: its duration is missing; add a line for it")
             duration_s, fps = durations[video_id]
             found = tuple(segments[video_id])
             yield VideoRecord(video_id, subset, duration_s, labels_of(found), found, fps)
@@ -154,7 +154,7 @@ def class_files(folder: Path, subset: str) -> dict[str, list[Segment]]:
     names = {path.name.removesuffix(f"_{ending}.txt") for path in lists.glob(f"*_{ending}.txt")}
     for name in sorted(names):
         check_label(name, (*CLASSES, AMBIGUOUS), where=f"{lists / name}_{ending}.txt")
-    for name in (*CLASSES, AMBIGUOUS):  # a file that lacks is an error, it would be a class less
+    for name in (*CLASSES, AMBIGUOUS):  # a missing file is an error: a class would be lost
         _read_segments(lists / f"{name}_{ending}.txt", name, segments)
     return segments
 
@@ -195,7 +195,7 @@ def _with_meta_labels(
     for record in records:
         if record.id not in labels:
             raise UserError(
-                f"{folder / name}: video {record.id!r}: lacks; need the file of all {subset} videos"
+                f"{folder / name}: video {record.id!r}: is missing; need the file of all {subset} videos"
             )
         own = tuple(sorted(labels[record.id].intersection(CLASSES)))
         if own != record.labels:
@@ -212,7 +212,7 @@ def _read_meta(path: Path, variable: str) -> dict[str, set[str]]:
     try:
         loadmat = import_module("scipy.io").loadmat
     except ImportError as error:
-        raise UserError(f"{path}: scipy lacks to read it; pip install tsrnet[thumos]") from error
+        raise UserError(f"{path}: reading this file needs scipy; pip install 'tsrnet[thumos]'") from error
     if not path.is_file():
         raise UserError(f"{path}: there is no such file; put it there or take weak_labels=temporal")
     try:

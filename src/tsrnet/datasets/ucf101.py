@@ -23,7 +23,7 @@ def read_ucf101(
     UserError for a missing or malformed file and an unknown class.
     """
     if split not in (1, 2, 3):
-        raise UserError(f"UCF101 split: got {split}, need 1, 2 or 3; correct the setting `split`")
+        raise UserError(f"UCF101 split: got {split}, need 1, 2 or 3")
     known = _read_classes(annotations / "classInd.txt")
     for name in classes or ():
         check_label(name, known, where=f"{annotations / 'classInd.txt'}")

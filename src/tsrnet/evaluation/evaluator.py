@@ -35,15 +35,15 @@ class Results:
 
 
 class VideoEvaluator(Metric):
-    """Accuracy, mAP and hit@k of recognition, temporal mAP, and attention inside against outside segments.
+    """Accuracy, mAP and hit@k of recognition, mAP of detection, and attention inside and outside segments.
 
-    Videos that have no result count as missed. A video that two processes give counts once.
+    Videos without a result count as missed. A video with results of two processes counts once.
 
     Args:
         records: all annotated test videos, also those without features.
-        classes: in the order of the network's rows.
-        protocol: rule and tIoU thresholds of the detection.
-        streams: of the results, "fusion" last where there are two.
+        classes: the class names in the order of the network's outputs.
+        protocol: rule and tIoU thresholds of the mAP of detection.
+        streams: the streams of the results, with "fusion" last if there are two.
         options: as for `torchmetrics.Metric`.
     """
 
@@ -66,7 +66,7 @@ class VideoEvaluator(Metric):
             self.add_state(name, [], dist_reduce_fx="cat")
 
     def update(self, result: VideoResult) -> None:
-        """Add a video; memory does not hold the scores of its snippets."""
+        """Add the result of a video; the scores of its snippets are not kept."""
         index, runs, grid = self._index[result.id], result.runs, result.grid
         start_s, end_s = grid.seconds((runs.start, runs.stop))
         self._add("videos", [index])
@@ -88,9 +88,9 @@ class VideoEvaluator(Metric):
         getattr(self, name).append(torch.from_numpy(np.asarray(values, kind)).to(self.device))
 
     def compute(self) -> dict[str, Any]:
-        """What metrics.json holds of it, fractions: "recognition": stream -> name -> value; "detection":
-        that of the protocol, None where no video has a segment; "available": both for the videos that
-        have a result; "attention": stream -> means inside and outside segments in units of 1 / n, ratio."""
+        """The metrics as in metrics.json, as fractions. "recognition": stream -> name -> value. "detection":
+        the metrics of the protocol, None if no video has a segment. "available": both, for the videos with a
+        result. "attention": stream -> means inside and outside segments in units of 1 / n, and the ratio."""
         results = self.results()
         everything = self._metrics(results, np.arange(len(self.records)))
         available = everything
@@ -139,7 +139,7 @@ class VideoEvaluator(Metric):
         return metrics
 
     def results(self) -> Results:
-        """What was found, each video once."""
+        """All results, each video once."""
         if not len(self.videos):  # type: ignore[arg-type]  # a list, or one tensor once gathered
             return Results(np.empty(0, np.int64), Segments.of([]), {}, np.empty((0, 3)))
 
@@ -165,7 +165,7 @@ class VideoEvaluator(Metric):
         )
 
     def submission(self) -> dict[str, Any]:
-        """All detections of this process in ActivityNet's submission format, the best first."""
+        """All detections of this process in ActivityNet's submission format, best first."""
         results = self.results()
         found: dict[str, list[dict[str, Any]]] = {self.records[video].id: [] for video in results.videos}
         ranked = results.detections[np.argsort(-results.detections.score, kind="stable")]
@@ -178,7 +178,7 @@ class VideoEvaluator(Metric):
         return submission(dict(sorted(found.items())))
 
     def confusion(self) -> tuple[list[str], list[str], list[str]]:
-        """The classes; of each labelled video its first label, and the class that was recognised."""
+        """The classes, and for each labelled video its first label and the recognised class."""
         results = self.results()
         fused = list(results.probabilities.values())[-1]
         true, recognised = [], []
@@ -195,7 +195,7 @@ def submission(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, 
 
 
 def flat_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of `VideoEvaluator.compute` by one name each, for loggers: "mAP/0.50", "rgb/accuracy"."""
+    """The numbers of `VideoEvaluator.compute` with flat names for loggers: "mAP/0.50", "rgb/accuracy"."""
     flat: dict[str, float] = {}
     if metrics["detection"]:
         flat = {f"mAP/{name}": value for name, value in metrics["detection"]["mAP"].items()}

@@ -34,7 +34,7 @@ class DetectedRuns:
 
 @dataclass(frozen=True)
 class VideoResult:
-    """All that is reported of one video.
+    """The results of one video.
 
     `probabilities`: stream or "fusion" -> (classes,), the fusion last. `attention`: stream -> (time,),
     mean over hops of a_i of eq. (1). Of the `top` class: `activations`, stream -> (time,), and the
@@ -74,7 +74,7 @@ def localize_videos(
     ids, lengths = some.ids, some.lengths
     if any((store.ids, store.lengths) != (ids, lengths) for store in stores.values()):
         raise UserError(
-            f"{' and '.join(stores)}: their test videos or lengths differ; extract the features of both anew"
+            f"{' and '.join(stores)}: their test videos or lengths differ; extract the features of both again"
         )
     width = len(next(some.batches([[0]])).probabilities[0]) if ids else 1
     groups = _groups(lengths, _BATCH_ELEMENTS // width)

@@ -1,4 +1,4 @@
-"""What a network says of each snippet of the test videos, kept so that localisation need not run it."""
+"""The predictions of a network for each snippet of the test videos, stored for later localisation."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ARRAYS = ("probabilities", "attention", "activations")
 
 @dataclass(frozen=True)
 class VideoPredictions:
-    """What the network of one stream says of a video of n snippets.
+    """The predictions of one network for a video of n snippets.
 
     `probabilities` (classes,); `logits` and `weights` (n, hops), the attention before and after the
     softmax of eq. (1); `activations` (n, classes), v_c^T x_i of eq. (10).
@@ -95,7 +95,8 @@ class PredictionBatch:
 class PredictionStore:
     """A folder with the predictions of one network for all test videos, in flat arrays.
 
-    It appears whole. Each process that predicts writes a part; memory holds what a batch needs.
+    The folder appears only when it is complete. Each process that predicts writes a part. Memory holds one
+    batch at a time.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -176,12 +177,12 @@ class _Part:
 
 
 class PredictionWriter(BasePredictionWriter):
-    """Writes what `trainer.predict` of a TSRNetModule gives into a PredictionStore, from all processes.
+    """Writes the predictions of `trainer.predict` into a PredictionStore, from all processes.
 
     Args:
-        store: where the predictions go; the folder appears when the last video is written.
+        store: gets the predictions; its folder appears when the last video is written.
         order: ids of the videos in the order of the store.
-        identity: what the predictions depend on, kept beside them for people.
+        identity: what the predictions depend on; written beside them for people.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What was found in a video of one's own, and how it is shown."""
+"""The detections in one of your own videos: as JSON, table, subtitles, picture and page."""
 
 from __future__ import annotations
 
@@ -25,17 +25,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MAX_EMBEDDED_BYTES = 50_000_000
-"""A page shows a larger video by thumbnails: it would be slow to open."""
+"""A page shows thumbnails of a larger video, because it would be slow to open."""
 _PLAYABLE = {".mp4": "video/mp4", ".m4v": "video/mp4", ".webm": "video/webm", ".ogv": "video/ogg"}
 _THUMBNAILS, _THUMBNAIL_SIZE, _BEST = 60, 320, 5
 
 
 @dataclass(frozen=True)
 class VideoDetections:
-    """The detections of a video, the best first, and its classes with their probabilities, the most likely
-    first.
+    """The detections of a video, best first, and the probabilities of its classes, most likely first.
 
-    `result` has attention, class activations and scores of every snippet.
+    `result` has the attention, class activations and scores of every snippet.
     """
 
     video: Path
@@ -56,18 +55,18 @@ class VideoDetections:
         classes: Sequence[str],
         thresholds: tuple[float, ...],
     ) -> VideoDetections:
-        """From what the localiser gives; `thresholds` are drawn with the scores."""
+        """Make it from a result of the localisation; `thresholds` are drawn with the scores."""
         found = sorted(detected_segments(result, classes), key=lambda one: -one.score)
         fused = list(result.probabilities.values())[-1]
         ranked = {classes[label]: float(fused[label]) for label in np.argsort(-fused)}
         return cls(video, duration_s, tuple(found), ranked, result, tuple(classes), thresholds)
 
     def to_json(self) -> str:
-        """ActivityNet's submission format, with the name of the file as the video's id."""
+        """JSON in ActivityNet's submission format; the id of the video is the name of its file."""
         return json.dumps(submission_of([self]), indent=1)
 
     def to_pandas(self) -> pd.DataFrame:
-        """A row a detection: video, label, start_s, end_s, score. Needs pandas."""
+        """A table with a row for each detection: video, label, start_s, end_s, score. Needs pandas."""
         try:
             import pandas as pd
         except ImportError as error:
@@ -80,7 +79,7 @@ class VideoDetections:
         return to_srt(self.detections)
 
     def plot(self, path: str | Path) -> None:
-        """The timeline as a PNG: frames, detections, scores, class activations, attention."""
+        """Write the timeline as PNG: frames, detections, scores, class activations, attention."""
         timeline = timeline_of(
             self.result,
             title=self.video.name,
@@ -93,7 +92,7 @@ class VideoDetections:
             draw_timeline(timeline, part)
 
     def to_html(self, path: str | Path) -> None:
-        """One page with the video (up to 50 MB, else thumbnails) and its timeline; it needs nothing else."""
+        """Write one HTML page with the video (up to 50 MB, else thumbnails) and its timeline."""
         top, kind = self.classes[self.result.top], _PLAYABLE.get(self.video.suffix.lower())
         embedded = kind and self.video.stat().st_size <= MAX_EMBEDDED_BYTES
         times_s = evenly_spaced(self.duration_s, _THUMBNAILS)

@@ -1,4 +1,4 @@
-"""The networks that turn snippets into feature vectors, one a stream, by their name."""
+"""The networks that turn snippets into features, by name; one for each stream."""
 
 from __future__ import annotations
 

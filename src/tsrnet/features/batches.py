@@ -102,7 +102,7 @@ class Batches:
         whole = {stream: np.concatenate(parts) for stream, parts in self._video.items()}
         self._video = {}
         if broken := [stream for stream, features in whole.items() if not is_finite(features)]:
-            self._failed(video, f"its {' and '.join(broken)} features do not fit float16; check the weights")
+            self._failed(video, f"its {' and '.join(broken)} features exceed float16; check the weights")
             return
         for stream, features in whole.items():
             self._store.write(stream, video.id, features)

@@ -37,7 +37,7 @@ _WORTH_AN_ESTIMATE = 300
 
 @dataclass(frozen=True)
 class Extraction:
-    """How pixels become features: snippets, reading, number of worker processes (0: one a core).
+    """How pixels become features: snippets, reading, number of worker processes (0: one per core).
 
     `images`: stream -> where its pixels are kept as 8-bit images as well.
     """
@@ -102,7 +102,7 @@ def extract(
         limit_s = settings.reading.timeout_s
         if num_snippets >= _WORTH_AN_ESTIMATE:
             one_s = _seconds_per_snippet(chunks, pool, reader, batches, limit_s)
-            print(f"about {_duration(one_s * num_snippets)} for all of them on this machine", flush=True)
+            print(f"this will take about {_duration(one_s * num_snippets)} on this machine", flush=True)
         wanted = (chunk for chunk in chunks if chunk.video.id not in failures)
         with Progress(f"snippets for {what}", num_snippets) as progress:
             for chunk, pixels in pool.map(reader, wanted, timeout_s=limit_s, lost=str):
@@ -126,7 +126,7 @@ def _check(backbones: Mapping[str, Backbone], settings: Extraction) -> None:
     """What is wrong for every video is an error before the first."""
     if settings.snippets.clip and "rgb" in settings.images:
         raise UserError(
-            "backbone.finetune: got true with clips of frames, need a network for images;"
+            "backbone.finetune: got true with a network for clips, need a network for images;"
             " give features=resnet101 or efficientnet_lite0"
         )
     if "flow" in backbones:

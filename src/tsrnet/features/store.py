@@ -1,4 +1,4 @@
-"""The feature store: one .npy file a video and stream, and one features.json that says how made and when."""
+"""The feature store: a .npy file for each video and stream, and one features.json."""
 
 from __future__ import annotations
 
@@ -80,10 +80,10 @@ def _short(said: dict[str, Any]) -> dict[str, Any]:
 class FeatureStore:
     """Features below `<folder>/<stream>/<video id>.npy`: (n, d), float16 or float32.
 
-    Any folder of this form loads. Streams are "rgb", "flow", any other folder, and "joint": that folder
-    where it has the video, else rgb and flow side by side. `features.json` holds what made the features
-    (`identity`) and when snippets are: `rate_hz`, `offset_s` and `width_s` as `TimeGrid` has them, each
-    one number or {video id: number}, and each may be missing.
+    Any folder of this form works. Streams are "rgb", "flow", any other folder, and "joint": the folder of
+    this name if it has the video, else rgb and flow side by side. `features.json` says what made the features
+    (`identity`) and when the snippets are: `rate_hz`, `offset_s` and `width_s` as in `TimeGrid`. Each of them
+    is one number or {video id: number}, and may be missing.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -95,7 +95,7 @@ class FeatureStore:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What features.json says, numbers a video as their checksum; empty where there is none."""
+        """The content of features.json, numbers per video as a checksum; empty without a file."""
         return _short(self._read_json())
 
     def _read_json(self) -> dict[str, Any]:
@@ -114,17 +114,17 @@ class FeatureStore:
         return self._said[1]
 
     def claim(self, identity: dict[str, Any]) -> None:
-        """Say what the features to come are made by; UserError when those there differ.
+        """Write what makes the next features; UserError if the present ones were made differently.
 
-        "versions" of libraries are noted, but do not have to be the same.
+        The "versions" of libraries may differ.
         """
         identity = json.loads(json.dumps(identity))
         present = self.identity
         if not present:
             if next(self.folder.glob("*/*.npy"), None):
                 raise UserError(
-                    f"{self.folder}: holds features without a features.json, which others made; videos that"
-                    " have none would be mixed in: move those away, or give another features.name"
+                    f"{self.folder}: contains features without a features.json, which others made; extracted"
+                    " features would be mixed with them; give another features.name"
                 )
             with atomic_path(self.folder / "features.json") as part:
                 part.write_text(json.dumps(identity, indent=1, sort_keys=True))
@@ -132,16 +132,16 @@ class FeatureStore:
         there, asked = _flat(present), _flat(_short(identity))
         keys = sorted(key for key in there.keys() | asked.keys() if not key.startswith("versions."))
         if differing := [key for key in keys if there.get(key) != asked.get(key)]:
-            said = "; ".join(f"{key} {there.get(key)} there, {asked.get(key)} asked for" for key in differing)
+            said = "; ".join(f"{key}: found {there.get(key)}, now {asked.get(key)}" for key in differing)
             raise UserError(
-                f"{self.folder}: holds features made with other settings ({said});"
+                f"{self.folder}: contains features made with other settings ({said});"
                 " give another features.name or delete the folder"
             )
 
     def time_grid(self, video_id: str, num_snippets: int, duration_s: float | None) -> TimeGrid:
-        """When the snippets of a video are: as features.json says, at n / duration where it has no rate.
+        """When the snippets of a video are, by features.json; without a rate there, it is n / duration.
 
-        Raises UserError where features.json has numbers for other videos only, or no valid ones.
+        Raises UserError if features.json has no entry for the video, or an invalid one.
         """
         said, path = self._read_json(), self.folder / "features.json"
         grid: dict[str, float] = {}
@@ -149,7 +149,7 @@ class FeatureStore:
             value = said.get(key)
             if isinstance(value, dict):
                 if video_id not in value:
-                    raise UserError(f"{path}: {key} lacks the video {video_id!r}; add it or import it again")
+                    raise UserError(f"{path}: {key} has no video {video_id!r}; add it or import it again")
                 value = value[video_id]
             if value is not None:
                 grid[key] = value
@@ -165,7 +165,7 @@ class FeatureStore:
             np.save(file, features, allow_pickle=False)
 
     def link(self, stream: str, video_id: str, file: Path) -> None:
-        """Take a file of such features as it is: a hard link, or a copy where the disk is another."""
+        """Add a feature file unchanged: as a hard link, or as a copy on another disk."""
         with atomic_path(self.path(stream, video_id)) as part:
             try:
                 os.link(file.resolve(), part)
@@ -173,9 +173,9 @@ class FeatureStore:
                 shutil.copyfile(file, part)
 
     def read(self, stream: str, video_id: str) -> Features:
-        """(n, d) features, C order; UserError for a file that is missing or not such an array.
+        """(n, d) features in C order; UserError if the file is missing or is not such an array.
 
-        Where rgb and flow are both there, up to 2 snippets that one has more are left out.
+        If rgb and flow differ by up to 2 snippets, the additional ones are left out.
         """
         if len(parts := self._parts(stream, video_id)) > 1:
             return np.concatenate([self.read(part, video_id) for part in parts], axis=1)
@@ -192,13 +192,13 @@ class FeatureStore:
                     )
                 features = features[:length]
         if not is_finite(features):
-            raise UserError(f"{self.path(stream, video_id)}: holds NaN or infinite values; extract it again")
+            raise UserError(f"{self.path(stream, video_id)}: has NaN or infinite values; extract it again")
         return features
 
     def problem(
         self, video_id: str, streams: Sequence[str], *, num_features: int | None = None
     ) -> str | None:
-        """Why a video cannot be used, by the headers of its files; None when it can."""
+        """Why a video cannot be used, by the headers of its files; None if it can be used."""
         parts = {stream: self._parts(stream, video_id) for stream in streams}
         try:
             shapes = {part: self._load(part, video_id).shape for part in sum(parts.values(), ())}
@@ -215,7 +215,7 @@ class FeatureStore:
         return None
 
     def num_features(self, video_id: str, stream: str) -> int:
-        """d of a video, from the headers of its files."""
+        """Size d of the features of a video, from the headers of its files."""
         return sum(int(self._load(part, video_id).shape[1]) for part in self._parts(stream, video_id))
 
     def _parts(self, stream: str, video_id: str) -> tuple[str, ...]:
@@ -233,7 +233,9 @@ class FeatureStore:
                 f"{path}: there are no features of this video; extract or import them first"
             ) from error
         except (ValueError, OSError, EOFError) as error:
-            raise UserError(f"{path}: is no .npy file ({error}); delete it and extract it again") from error
+            raise UserError(
+                f"{path}: is not a .npy file ({error}); delete it and extract it again"
+            ) from error
         if features.ndim != 2 or features.dtype not in (np.float16, np.float32):
             raise UserError(
                 f"{path}: got {features.dtype} {features.shape}, need float16 or float32 (snippets, d)"

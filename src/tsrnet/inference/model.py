@@ -1,4 +1,4 @@
-"""The networks of a run, for videos of one's own."""
+"""The networks of a run, to find actions in your own videos."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tsrnet.video.video_file import VideoFile
 
 
 class Detector:
-    """Networks of a run, for videos of one's own. Made by `tsrnet.load`."""
+    """The networks of a run, to find actions in your own videos. `tsrnet.load` makes it."""
 
     def __init__(self, folder: Path, description: ModelDescription, config: RunConfig) -> None:
         self._folder, self._description, self._config = folder, description, config
@@ -47,7 +47,7 @@ class Detector:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """What it can recognise."""
+        """The classes that it can recognise."""
         return self._description.classes
 
     @property
@@ -55,9 +55,9 @@ class Detector:
         return self._config.streams
 
     def detect(self, video: str | Path) -> VideoDetections:
-        """What happens in a video, and when.
+        """Find the actions in a video.
 
-        Raises UserError for a file that cannot be read, or is shorter than two snippets.
+        Raises UserError if the file cannot be read or is shorter than two snippets.
         """
         found, failures = self.detect_all([Path(video)])
         if failures:
@@ -67,10 +67,10 @@ class Detector:
     def detect_all(
         self, videos: Sequence[Path], *, features: Path | None = None
     ) -> tuple[list[VideoDetections], dict[Path, str]]:
-        """As `detect` for many videos; what was found, and of the others why nothing was.
+        """Like `detect`, for many videos: the detections, and the reason for each video that failed.
 
-        `features`: where their features are kept, so that the same videos go fast the second time and
-        what was cut off goes on; None: nowhere.
+        `features`: folder to keep the features in, so that the same videos are faster the second time and a
+        stopped call can continue; None: nowhere.
         """
         with tempfile.TemporaryDirectory() as temporary:
             store = FeatureStore((features or Path(temporary)) / self._feature_key)
@@ -138,7 +138,7 @@ class Detector:
         if not made_here(features):
             raise UserError(
                 f"{self._folder}: was trained on features that others extracted;"
-                " videos cannot be turned into the same"
+                " the same features cannot be computed from videos"
             )
         name = self._config.extraction.settings.backbone
         for stream in self._config.extraction.extracted:
@@ -148,13 +148,13 @@ class Detector:
 
 
 def load(run: str | Path, **localization: Any) -> Detector:
-    """The networks of a run folder, or of its folder `model` alone on another machine.
+    """Load the networks of a run folder, or of a copy of its folder `model`.
 
     Args:
-        run: what `python -m tsrnet.train` wrote.
-        localization: constants of the localisation in place of the run's, as threshold=0.3.
+        run: a folder that `python -m tsrnet.train` wrote.
+        localization: constants of the localisation that replace those of the run, for example threshold=0.3.
 
-    Raises UserError for a folder without a model, or with one that cannot be read.
+    Raises UserError if the folder has no model or an unreadable one.
     """
     folder, described = read_model(run)
     given = DictConfig(OmegaConf.create(described.config))

@@ -15,14 +15,13 @@ Threshold = Annotated[float, Field(gt=0, lt=1), NotBool]
 
 @dataclass(frozen=True, config=KNOWN_KEYS)
 class LocalizationSettings:
-    """θ of eq. (11), the paper's threshold, D5's and D9's choices; then what goes beyond the paper.
+    """Constants of the localisation: θ of eq. (11), threshold, D5, D9, and options beyond the paper.
 
-    `threshold`: one, or several whose segments compete by `nms`: of two of a class that overlap by more
-    than this tIoU the one with the lower score goes. `max_gap_s`: gaps up to this length are filled.
-    `min_duration_s`: shorter segments go. `score` of a segment: "mean" or "max" of its snippets, or
-    "contrast", the mean minus that of its surroundings, a quarter of its length on each side; times the
-    probability of its class in the video to the power of `class_power`. `smoothing_s`: width of a moving
-    mean over the scores of the snippets.
+    `threshold`: one, or several. Several need `nms`: of two segments of a class with a larger tIoU, the one
+    with the lower score is removed. `max_gap_s`: fills gaps up to this length. `min_duration_s`:
+    removes shorter segments. `score` of a segment: "mean" or "max" of its snippets, or "contrast", the mean
+    minus the mean of a quarter of its length on each side. It is multiplied by the probability of the class
+    to the power of `class_power`. `smoothing_s`: width of a moving mean over the scores of the snippets.
     """
 
     theta: Share = 0.5
@@ -39,7 +38,7 @@ class LocalizationSettings:
     @model_validator(mode="after")
     def _check_nms(self) -> LocalizationSettings:
         if self.nms is None and len(self.thresholds) > 1:
-            raise ValueError("nms: got null, need a tIoU with several thresholds, whose segments overlap")
+            raise ValueError("nms: got null, need a tIoU for several thresholds, whose segments overlap")
         return self
 
     @property

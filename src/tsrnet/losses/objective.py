@@ -12,7 +12,7 @@ from tsrnet.core.settings import KNOWN_KEYS, NonNegative, Positive
 
 @dataclass(frozen=True, config=KNOWN_KEYS)
 class LossSettings:
-    """Weights and forms of the losses: α and β of eq. (3), D3's and D4's choices."""
+    """Weights and forms of the losses: α and β of eq. (3), and the choices of D3 and D4."""
 
     alpha: NonNegative = 30.0
     beta: NonNegative = 0.0
@@ -22,7 +22,7 @@ class LossSettings:
 
 @dataclass(frozen=True, config=KNOWN_KEYS)
 class TransferSettings:
-    """Weights of L_FC1 and L_FC2 (1 and 1 in the paper, 0 turns a term off); kernel width (D10)."""
+    """Weights of L_FC1 and L_FC2 (1 in the paper; 0 turns a term off), and the kernel width (D10)."""
 
     fc1: NonNegative = 1.0
     fc2: NonNegative = 1.0

@@ -61,12 +61,12 @@ def tiou(start_s: Floats, end_s: Floats, other_start_s: Floats, other_end_s: Flo
 def activitynet_average_precisions(
     detections: Segments, truth: Segments, thresholds: Floats
 ) -> dict[int, Floats]:
-    """{class of the ground truth: AP at each tIoU threshold}, as the official evaluator has it.
+    """AP at each tIoU threshold for each class of the ground truth, by ActivityNet's rule.
 
-    In order of falling score each detection takes the free ground truth of its video and class with
-    the largest tIoU at or above the threshold; AP is the area under the interpolated precision.
-    Among equal scores the order is that of numpy's argsort, reversed, on the scores of a class in the
-    order of the file, because the official evaluator's is.
+    In the order of the scores, each detection takes the free ground truth of its video and class with the
+    largest tIoU, if it reaches the threshold. AP is the area under the interpolated precision. Equal scores
+    are in the order of numpy's argsort, reversed, on the scores of a class in the order of the file, like in
+    the official evaluator.
     """
     by_class = {int(label): np.flatnonzero(detections.label == label) for label in np.unique(truth.label)}
     ranked = {label: rows[np.argsort(detections.score[rows])[::-1]] for label, rows in by_class.items()}
@@ -174,13 +174,13 @@ def thumos14_average_precisions(
     *,
     eleven_points: bool,
 ) -> dict[int, Floats]:
-    """{class of the ground truth: AP at each tIoU threshold}, as THUMOS14's toolkits have it.
+    """AP at each tIoU threshold for each class of the ground truth, by the rule of THUMOS14's toolkits.
 
     In each video the ground truths, in the order of the file, take the free detection with the largest
-    overlap strictly above the threshold, whatever its score. A detection that takes none and touches
-    an ambiguous segment of its video is dropped. `eleven_points`: the toolkit of 2014, mean precision
-    at 11 recalls, true positives first among equal scores; else that of 2015, mean precision at the
-    true positives. Videos are in the order of their indices.
+    overlap strictly above the threshold, whatever its score. An unmatched detection that touches an ambiguous
+    segment of its video is ignored. `eleven_points`: the toolkit of 2014, mean precision at 11 recalls, with
+    true positives first among equal scores; otherwise that of 2015, mean precision at the true positives.
+    Videos are in the order of their indices.
     """
     results = {}
     for label in np.unique(truth.label):

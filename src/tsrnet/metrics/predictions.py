@@ -1,4 +1,4 @@
-"""Reads what others predict: ActivityNet's submission format and THUMOS14's lines of text."""
+"""Reads predictions of any method: ActivityNet's submission format and THUMOS14's lines of text."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def read_predictions(path: Path, truth: GroundTruth, *, classify: bool, swap: bo
     for video in list(index)[len(truth.videos) :]:
         warnings[_outside(video, truth)] += len(kept[video])
     if not len(segments):
-        warnings["file without predictions: every ground truth is missed"] = 1
+        warnings["the file has no predictions: every ground truth is missed"] = 1
     return Predictions(segments, {reason: count for reason, count in warnings.items() if count})
 
 
@@ -121,7 +121,7 @@ def _submission(
     except FileNotFoundError as error:
         raise UserError(f"predictions: got {path}, there is no such file") from error
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: is no valid JSON ({error}); write it again") from error
+        raise UserError(f"{path}: is not valid JSON ({error}); write it again") from error
     results = content.get("results") if isinstance(content, dict) else None
     if not isinstance(results, dict):
         raise UserError(f'{path}: lacks "results"; need {{"results": {{video id: [predictions]}}}}')
@@ -162,7 +162,7 @@ def _lines(path: Path, labels: Mapping[str, int], unknown: Counter[str]) -> dict
     except FileNotFoundError as error:
         raise UserError(f"predictions: got {path}, there is no such file") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: is no text ({error}); need .json or lines of text") from error
+        raise UserError(f"{path}: is not text ({error}); need .json or lines of text") from error
     return by_video
 
 
@@ -196,7 +196,7 @@ def _outside(video: str, truth: GroundTruth) -> str:
             f"predictions for videos of the subset {subset!r}, not {truth.subset!r}: false positives; give"
             f" subset={subset} to score them"
         )
-    return "predictions for videos that the ground truth lacks: false positives"
+    return "predictions for videos without ground truth: false positives"
 
 
 def _checked(
@@ -217,11 +217,11 @@ def _checked(
         raise UserError(f"{where}, need finite numbers")
     inverted = np.greater(segments.start_s, segments.end_s)
     if swap:
-        warnings["inverted segments: turned round"] = int(inverted.sum())
+        warnings["segments with start after end: start and end were swapped"] = int(inverted.sum())
         low, high = np.minimum(numbers[0], numbers[1]), np.maximum(numbers[0], numbers[1])
         segments = Segments(segments.video, segments.label, low, high, segments.score)
     else:
         for where in first(inverted):
             raise UserError(f"{where}, need start <= end")
-    warnings["segments that begin before 0 s: scored as they are"] = int((segments.start_s < 0).sum())
+    warnings["segments that start before 0 s: they are scored unchanged"] = int((segments.start_s < 0).sum())
     return segments

@@ -1,4 +1,4 @@
-"""Named protocols: what a reported figure stands for."""
+"""Named protocols: how detections are scored, and on which videos."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ NONE = Segments.of([])
 
 @dataclass(frozen=True)
 class Protocol:
-    """A rule to match detections at these tIoU thresholds, on the test videos of a list.
+    """A rule for matching detections, its tIoU thresholds, and the test videos.
 
-    `subset`: of the annotations, where a file has several. `test_list`: of THUMOS14's. `toolkit`: the
-    rule is that of THUMOS14's own evaluation, which knows ambiguous segments. `num_videos`: how many
-    videos it takes, where their list is the user's.
+    `subset`: the test subset, if a file has several. `test_list`: one of THUMOS14's lists. `toolkit`: the
+    rule of THUMOS14's own evaluation, which uses ambiguous segments. `num_videos`: the number of videos, if
+    the user gives their list.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Protocol:
     def average_precisions(
         self, detections: Segments, truth: Segments, ambiguous: Segments = NONE
     ) -> dict[int, Floats]:
-        """{class of the ground truth: AP at each threshold}."""
+        """AP at each threshold, for each class of the ground truth."""
         thresholds = np.array(self.thresholds)
         if self.toolkit:
             return self.toolkit(detections, truth, thresholds, ambiguous)
@@ -51,7 +51,7 @@ class Protocol:
         classes: tuple[str, ...],
         ambiguous: Segments = NONE,
     ) -> dict[str, Any]:
-        """mAP per threshold, its mean over thresholds, AP per class and threshold; fractions."""
+        """mAP per threshold, the mean over thresholds, and AP per class and threshold, as fractions."""
         by_class = self.average_precisions(detections, truth, ambiguous)
         mean = np.mean(list(by_class.values()), axis=0)
         return {

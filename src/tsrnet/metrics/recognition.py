@@ -40,9 +40,9 @@ def mean_average_precision(
 def recognition_metrics(
     scores: Floats, labels: npt.NDArray[np.bool_], *, missing: npt.NDArray[np.bool_] | None = None
 ) -> dict[str, float]:
-    """Accuracy (the best class is one of the video's), mAP, hit@1 and hit@3, as fractions.
+    """Accuracy (the best class is one of the labels), mAP, hit@1 and hit@3, as fractions.
 
-    `missing` (videos, classes) are labels of videos without scores, which count as wrong.
+    `missing` (videos, classes): labels of videos without scores, which count as wrong.
     """
     share = len(labels) / (len(labels) + (0 if missing is None else len(missing)))
     return {
@@ -58,8 +58,8 @@ def classification_metrics(
 ) -> dict[str, object]:
     """ActivityNet's untrimmed classification: mAP, AP per class, hit@k and avg_hit@k over the videos.
 
-    Labels of videos are segments of which only video, class and score count. `avg_hit@k`: mean over
-    a video's labels of whether it is among the k best predictions; `hit@k`: its ceiling.
+    Labels are segments of which only video, class and score are used. `avg_hit@k`: the share of a video's
+    labels among its k best predictions. `hit@k`: 1 if any of its labels is among them.
     """
     _, first = np.unique(np.stack([truth.video, truth.label]), axis=1, return_index=True)
     truth = _whole(truth[np.sort(first)])

@@ -1,4 +1,4 @@
-"""BaS-Net: Lee, Uh, Byun, "Background Suppression TSRNet for Weakly-supervised Temporal Action
+"""BaS-Net: Lee, Uh, Byun, "Background Suppression Network for Weakly-supervised Temporal Action
 Localization", AAAI 2020.
 
     W = sigmoid(two temporal convolutions of X)      filtering module            BaSNet.filter

@@ -1,10 +1,10 @@
 """STPN: Nguyen, Liu, Prasad, Han, "Weakly Supervised Action Localization by Sparse Temporal Pooling
-TSRNet", CVPR 2018.
+Network", CVPR 2018.
 
     λ_t = sigmoid(FC(ReLU(FC(x_t))))           attention module           STPN.attention
     a_t^c = w_c · x_t                          T-CAM                      STPN.forward
     s^c = w_c · Σ λ_t x_t = Σ λ_t a_t^c        weighted temporal pooling  STPN.forward
-    p^c = sigmoid(s^c)                         video class probability    STPN.view
+    p^c = sigmoid(s^c)                         video class probability    STPN.predict
     ψ_t^c = λ_t sigmoid(a_t^c)                 weighted T-CAM             localisation, attention=raw
     L = L_class + β ||λ||_1                    objective                  STPN.loss_terms
 
@@ -46,7 +46,7 @@ class STPNSettings:
 
 @dataclass(frozen=True)
 class STPNOutput:
-    """All that a view needs, too: `attention_logits` and `attention` (batch, time, 1) and `activations`
+    """What losses and localisation need: `attention_logits`, `attention` (batch, time, 1), `activations`
     (batch, time, classes), the T-CAM, all 0 where masked; `logits` (batch, classes).
     """
 

@@ -17,9 +17,9 @@ from tsrnet.models.video_model import SnippetPredictions, VideoModel
 
 @pydantic_dataclass(frozen=True, config=KNOWN_KEYS)
 class TSRNetSettings:
-    """Sizes of a network.
+    """The settings of TSRNet.
 
-    `attention`: "self" (eq. 1) or "mean" (Two-Stream). `attention_size`: b of eq. (1). `hops`: sets
+    `attention`: "self" (eq. 1) or "mean" (Two-Stream). `attention_size`: b of eq. (1). `hops`: number of sets
     of attention weights, merged by "concat" or "mean". `hidden_size`: outputs of FC1.
     """
 
@@ -47,7 +47,7 @@ class TSRNetOutput:
 
 
 class TSRNet(VideoModel):
-    """Teacher, Two-Stream, SRNet and TSRNet alike: they differ in settings and losses only."""
+    """The network of teacher, Two-Stream, SRNet and TSRNet; they differ only in settings and losses."""
 
     def __init__(self, settings: TSRNetSettings, *, num_features: int, num_classes: int) -> None:
         super().__init__()

@@ -1,11 +1,11 @@
-"""TSRNet beside a branch that suppresses background: what the comparison with the rivals showed it lacks.
+"""TSRNet with a branch that suppresses background.
 
     TSRNet, eq. (1) to (9), unchanged            attention, L_SA, L_KT           TSRNetPlus.tsrnet
     BaS-Net, both branches                       background class, temporal
                                                  context, L_base, L_supp         TSRNetPlus.suppression
-    p = p_BaS                                    of the video                    TSRNetPlus.view
+    p = p_BaS                                    of the video                    TSRNetPlus.predict
     s = share * a sigmoid(v) +
-        (1 - share) * a' sigmoid(A'')            in place of eq. (10)            TSRNetPlus.view
+        (1 - share) * a' sigmoid(A'')            in place of eq. (10)            TSRNetPlus.predict
 
 a is TSRNet's attention in the form that suits the dataset, a' in its standardised form (D5), A'' the
 activations of the suppressing branch, standardised over the video. The two learn side by side from the same

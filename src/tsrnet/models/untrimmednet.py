@@ -11,7 +11,7 @@ Detection", CVPR 2017.
 
 Deviations: the paper trains its backbone end to end on a few sampled clip proposals and takes a fixed k
 of them; here the features are frozen, the clips are all snippets, and k is a share of them. The
-activations of the view are the log-odds of x̄^c, so that the sigmoid of our localiser gives x̄^c itself.
+activations are the log-odds of x̄^c, so that the sigmoid of our localiser gives x̄^c itself.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class UntrimmedNetSettings:
 
 @dataclass(frozen=True)
 class UntrimmedNetOutput:
-    """What the loss and the view need of a batch.
+    """What the loss and the localisation need of a batch.
 
     `scores` (batch, time, classes) is x^c, `attention_logits` (batch, time, 1), 0 for hard selection;
     `logits` (batch, classes), whose softmax is the prediction for the video.

@@ -1,4 +1,4 @@
-"""What a model of videos must have to be trained, tested and localised with."""
+"""The interface of a model: what training, test and localisation need."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class SnippetPredictions:
-    """What localisation needs to know of a batch.
+    """What localisation needs for a batch of videos.
 
     `probabilities` (batch, classes); `logits` and `weights` (batch, time, hops), the attention before and
     after its softmax or sigmoid; `activations` (batch, time, classes), v_c^T x_i of eq. (10).
@@ -24,9 +24,9 @@ class SnippetPredictions:
 
 
 class VideoModel(nn.Module):
-    """What a model of videos must have to be trained, tested and localised with; a rival subclasses it.
+    """The base class of all models: what training, test and localisation need.
 
-    `forward`: features (batch, time, d) and mask (batch, time) -> an output of its own.
+    `forward`: features (batch, time, d) and mask (batch, time) -> an output of its own type.
     """
 
     def predict(self, features: Tensor, mask: Tensor) -> SnippetPredictions:
@@ -34,19 +34,19 @@ class VideoModel(nn.Module):
         raise NotImplementedError
 
     def loss_terms(self, output: Any, mask: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Scalars by name, and as "total" what is minimised; labels (batch, classes), 1 for each class.
+        """The losses by name; "total" is minimised. labels (batch, classes), 1 for each class of a video.
 
-        A network with the output of TSRNet's gets L_SA and L_KT besides, and may have none of its own.
+        TSRNet and its variants get L_SA and L_KT from the module and may return nothing here.
         """
         return {}
 
     @property
     def class_rows(self) -> tuple[str, ...]:
-        """Parameters whose first rows are the classes, in order; a row after them is background's."""
+        """Names of parameters whose first rows are the classes, in order; a last row may be background."""
         raise NotImplementedError
 
     def rate_groups(self) -> list[tuple[float, list[nn.Parameter]]]:
-        """All parameters, those together that learn at the same factor of the rate."""
+        """All parameters in groups, each with a factor for the learning rate."""
         return [(1.0, list(self.parameters()))]
 
 

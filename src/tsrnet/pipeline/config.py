@@ -90,7 +90,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         if not tsrnet_part(self.model) and (self.transfer.active or self.overlap_steps):
             raise UserError(
-                f"model={model_name(self.model)}: got transfer or overlap pretraining, which are TSRNet's;"
+                f"model={model_name(self.model)}: got transfer or overlap pretraining, which only TSRNet has;"
                 " give transfer=none and pretrain=imagenet"
             )
 
@@ -163,7 +163,7 @@ def settle_transfer(config: DictConfig) -> None:
     """Turn knowledge transfer off, with a line, where there are no trimmed clips to learn from."""
     if config.dataset.name == LABELS and config.trimmed.videos is None and _transfers(config):
         print(
-            "transfer: none, there are no trimmed clips (trimmed.videos=FOLDER with a folder for each class)"
+            "transfer: off, there are no trimmed clips (trimmed.videos=FOLDER with a folder for each class)"
         )
         config.transfer.update({"fc1": 0.0, "fc2": 0.0})
         config.pretrain.overlap = False
@@ -200,7 +200,7 @@ def features_of(config: DictConfig) -> FeatureConfig:
     """How features are made, found or drawn."""
     node = config.features
     if OmegaConf.is_missing(node, "name"):
-        raise UserError("features.name: got nothing, need the name that the features were imported under")
+        raise UserError("features.name: got nothing, need the name of the imported features")
     if node.name == SIMULATED:
         return settings_of(SimulationSettings, node, where="features")
     if node.backbone is None:
@@ -231,8 +231,8 @@ def _wandb(node: DictConfig) -> WandbSettings | None:
 def _protocol(dataset: DictConfig) -> str:
     if dataset.protocol is None:
         raise UserError(
-            f"dataset={dataset.name}: its clips are trimmed, there is nothing to localise; give"
-            " dataset=thumos14 or activitynet, which learn from them"
+            f"dataset={dataset.name}: has only trimmed clips, so there is nothing to localise; give"
+            " dataset=thumos14 or activitynet, which learn from these clips"
         )
     if dataset.protocol not in PROTOCOLS:
         raise UserError(f"dataset.protocol: got {dataset.protocol}, need one of {', '.join(PROTOCOLS)}")

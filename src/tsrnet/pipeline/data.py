@@ -162,9 +162,9 @@ def _demand(availabilities: Sequence[Availability], *, drawn: bool) -> None:
     missing = [reason for one in availabilities for reason in one.missing.values()]
     if drawn and missing:
         raise UserError(
-            f"{len(missing)} videos have no features (the others are done): "
+            f"{len(missing)} videos have no features (the others have): "
             + "; ".join(missing)
-            + "; replace the files (the demo draws again what you delete) and give the same command again"
+            + "; delete these files, so that the demo draws them again, and run the same command again"
         )
     needed = [(one, one.usable.train) for one in availabilities]
     needed.append((availabilities[0], availabilities[0].usable.test))
@@ -176,4 +176,4 @@ def _demand(availabilities: Sequence[Availability], *, drawn: bool) -> None:
             )
     for one in availabilities:
         if one.missing:
-            print(f"{one.summary()}; {MANIFEST} beside the features has the reason of each")
+            print(f"{one.summary()}; {MANIFEST} beside the features has the reasons")

@@ -88,9 +88,9 @@ def find_imported(
         store = FeatureStore(config.root / dataset.name / name)
         if not store.folder.is_dir():
             raise UserError(
-                f"{store.folder}: there are no features; import them with python -m tsrnet.import_features"
+                f"{store.folder}: contains no features; import them with python -m tsrnet.import_features"
                 f" dataset={dataset.name} features.name={name} or give another features.name"
-                + " (trimmed.features for the clips; transfer=none needs none)"
+                + " (for the clips: trimmed.features; transfer=none needs no clips)"
                 * bool(found)
             )
         available = find_features(dataset, store, config.streams)
@@ -132,7 +132,7 @@ def extract_features(
     missing = [video for video in videos if is_missing(video, store, config.extracted, extraction)]
     found = [video for video in missing if video.path.is_file()]
     failures = {
-        video.id: f"{video.path}: there is neither the video nor its features"
+        video.id: f"{video.path}: neither the video nor its features exist"
         for video in missing
         if not video.path.is_file()
     }

@@ -80,8 +80,8 @@ def read_model(run: str | Path) -> tuple[Path, ModelDescription]:
         described = settings_of(ModelDescription, json.loads(path.read_text()), where=str(path))
     except FileNotFoundError as error:
         raise UserError(
-            f"run: got {run}, there is no {_FOLDER}/{_DESCRIPTION}; need the folder of a run of tsrnet.train"
-            " with features of videos (its command again writes it, what is trained stays)"
+            f"run: got {run}, which has no {_FOLDER}/{_DESCRIPTION}; need the folder of a run of tsrnet.train"
+            " with features extracted from videos (run its command again to write it)"
         ) from error
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read ({error})") from error

@@ -59,11 +59,11 @@ def _config_of(folder: Path) -> DictConfig:
     try:
         config = OmegaConf.load(path)
     except FileNotFoundError as error:
-        raise UserError(f"run: got {folder}, there is no config.yaml; need the folder of a run") from error
+        raise UserError(f"run: got {folder}, which has no config.yaml; need the folder of a run") from error
     except (YAMLError, OSError, ValueError) as error:
-        raise UserError(f"{path}: is no configuration of a run ({error})") from error
+        raise UserError(f"{path}: is not the configuration of a run ({error})") from error
     if not isinstance(config, DictConfig) or "stream" not in config:
-        raise UserError(f"{path}: is no configuration of tsrnet.train")
+        raise UserError(f"{path}: is not a configuration of tsrnet.train")
     return config
 
 
@@ -75,8 +75,8 @@ def _changed(base: DictConfig, config: DictConfig, overrides: Sequence[str]) -> 
             continue
         if not key.startswith(_MAY_CHANGE):
             raise UserError(
-                f"{key}: belongs to the run and cannot change; tsrnet.evaluate run=... takes"
-                " localization, dataset.protocol, paths and report; give the rest to tsrnet.train"
+                f"{key}: belongs to the run and cannot change; tsrnet.evaluate takes keys of localization,"
+                " paths and report, and dataset.protocol; give other keys to tsrnet.train"
             )
         if key == "localization":  # a preset; the form of the attention is the run's
             base.localization.update({k: v for k, v in config.localization.items() if k != "attention"})
@@ -127,7 +127,7 @@ def _tested(texts: tuple[str, ...], checkpoint: str | None) -> Tested:
         module, digest = load_checkpoint(first, specs[stream], Path(checkpoint))
         modules, keys = {stream: module}, {stream: (f"sha256 {digest}",)}
     else:
-        raise UserError("checkpoint: holds one stream, this run has two; need a run of stream=rgb or flow")
+        raise UserError("checkpoint: has one stream, but the run has two; need a run of stream=rgb or flow")
     predictions = {
         stream: predict_stage(owner[stream], data, stream, module, keys[stream][-1])
         for stream, module in modules.items()

@@ -38,8 +38,8 @@ def what_to_get(name: str) -> str:
     group = "trimmed" if name == "ucf101" else "dataset"
     videos = "<class>/<clip>.avi" if name == "ucf101" else "<id>.mp4"
     return (
-        f"Get annotations and videos from {PLACES.get(name, 'its makers')}; put them under"
-        f" <paths.data>/{name}/annotations and <paths.data>/{name}/videos/{videos}, or say where they are"
+        f"Get annotations and videos from {PLACES.get(name, 'its makers')}; put them in"
+        f" <paths.data>/{name}/annotations and <paths.data>/{name}/videos/{videos}, or give other folders"
         f" with {group}.annotations and {group}.videos."
     )
 
@@ -195,10 +195,10 @@ class FilesSettings:
         if seed is not None:
             return drawn_collection(name, seed=seed, statistics=published_statistics(name))
         rehearsal = self.name if self.overlap else "thumos14"
-        without = " Or leave transfer out: transfer=none." * (name == "ucf101" and bool(self.overlap))
+        without = " Or train without transfer: transfer=none." * (name == "ucf101" and bool(self.overlap))
         raise UserError(
             f"{annotations}: there are no annotations of {name}. {what_to_get(name)}{without}"
-            f" To rehearse without: python -m tsrnet.train dataset={rehearsal} features=simulated"
+            f" To rehearse without them: python -m tsrnet.train dataset={rehearsal} features=simulated"
         )
 
 

@@ -147,8 +147,8 @@ def run_stage(config: RunConfig, spec: StageSpec, wandb: WandbRun | None = None)
         if needed:
             if not config.trains:
                 raise UserError(
-                    f"{stage.folder}: the network of this run is not there, or not finished; give the run's"
-                    " train command again, or the paths.stages that it had"
+                    f"{stage.folder}: the network of this run is missing or not finished; run its train"
+                    " command again, or give the paths.stages that it had"
                 )
             teacher = run_stage(config, spec.teacher, wandb) if spec.teacher else None
             start = run_stage(config, spec.start, wandb) if spec.start else None

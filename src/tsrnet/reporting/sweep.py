@@ -1,4 +1,4 @@
-"""What a multirun ends with: a table of its runs, and a picture where one or two values were swept."""
+"""The end of a multirun: a table of its runs, and a picture if one or two values were swept."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def report_sweep(folder: Path) -> bool:
         elif said := failure(job):
             failed_jobs.append(job)
             reason = said.splitlines()[-1]  # of a stack trace its message
-            console.print(f"failed: {escape(str(job))}: {escape(reason)} ({FAILED} there has all of it)")
+            console.print(f"failed: {escape(str(job))}: {escape(reason)} (details in its {FAILED})")
     rows = _rows([job for job in jobs if (job / "metrics.json").is_file() and not (job / FAILED).is_file()])
     if not rows:
         return False

@@ -1,4 +1,4 @@
-"""The figures of a run as tables on the terminal."""
+"""Prints the metrics of a run as tables."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def print_metrics(metrics: Mapping[str, Any]) -> None:
         detection.add_row(*(f"{100 * value:.1f}" for value in (*means.values(), average)))
         console.print(detection)
     if metrics["attention"]:
-        attention = Table(title="Mean attention x n, ground-truth segments against the rest")
+        attention = Table(title="Mean attention x n, inside and outside ground-truth segments")
         for name in ("stream", "inside", "outside", "ratio"):
             attention.add_column(name, justify="left" if name == "stream" else "right")
         for stream, row in metrics["attention"].items():
@@ -47,7 +47,7 @@ def print_metrics(metrics: Mapping[str, Any]) -> None:
 def print_detections(
     video: str, detections: Sequence[Detection], probabilities: Mapping[str, float], *, most: int = 10
 ) -> None:
-    """Print the best detections of a video of one's own, and how likely its classes are."""
+    """Print the best detections of a video and its most likely classes."""
     likely = ", ".join(f"{escape(name)} {value:.2f}" for name, value in list(probabilities.items())[:3])
     title = f"{escape(video)}: {likely}"
     if not detections:
@@ -72,7 +72,7 @@ def print_counts(title: str, columns: Mapping[str, Mapping[str, int]]) -> None:
 
 
 def print_failures(reasons: Mapping[str, str]) -> None:
-    """Print a table of what failed and why; nothing where nothing did."""
+    """Print a table of failures with their reasons; nothing if there are none."""
     if not reasons:
         return
     table = Table("video", "reason", title=f"{len(reasons)} videos failed")
@@ -107,7 +107,7 @@ def print_score(result: Mapping[str, Any], *, per_class: bool) -> None:
 
 
 def print_stages(stages: Sequence[Any], root: str) -> None:
-    """Print stages as `learning.stages.StoredStage` has them."""
+    """Print a table of stages (`pipeline.stages.StoredStage`)."""
     total = sum(stage.num_bytes for stage in stages) / 1e6
     table = Table("stage", "", title=f"{len(stages)} stages in {root}, {total:,.1f} MB")
     for name in ("MB", "days"):

@@ -17,7 +17,7 @@ STREAM_COLOURS = {"rgb": "#c44e52", "flow": "#4c72b0"}
 
 @dataclass(frozen=True)
 class Detection:
-    """A segment of a class in seconds, and how sure it is, in [0, 1]; one of the ground truth is, quite."""
+    """A segment of a class in seconds, with a score in [0, 1]; a segment of the ground truth has score 1."""
 
     label: str
     start_s: float
@@ -89,7 +89,7 @@ def draw_timeline(timeline: Timeline, path: Path) -> None:
     for threshold in timeline.thresholds:
         score.axhline(threshold, color="black", linewidth=0.8, linestyle="--")
     _curves(activation, timeline.activations, f"class activation of {timeline.top} (sigmoid)", STREAM_COLOURS)
-    _curves(attention, timeline.attention, "attention a x n (1: like the mean)", STREAM_COLOURS)
+    _curves(attention, timeline.attention, "attention a x n (1: same as the mean)", STREAM_COLOURS)
     for axis in (score, activation):
         axis.set_ylim(0, 1)
     attention.set_ylim(bottom=0)

@@ -26,7 +26,7 @@ _MAX_ROWS = 10_000
 
 @dataclass(frozen=True, config=KNOWN_KEYS)
 class WandbSettings:
-    """Where a run goes on W&B. `mode`: "auto" is online where the user is logged in."""
+    """Where a run is logged on W&B. `mode`: "auto" is online with a login, else offline."""
 
     project: str = "tsrnet"
     entity: str | None = None
@@ -155,7 +155,9 @@ def open_wandb(
         run = wandb.init(**{**options, "mode": _mode(settings.mode)}, settings=quiet)
     except Exception as error:  # whatever the network or the service makes of it: the run goes on
         reason = str(error).splitlines()[0][:120]
-        print(f"W&B: offline, it cannot be reached ({type(error).__name__}: {reason})", file=sys.stderr)
+        print(
+            f"W&B: offline, because it cannot be reached ({type(error).__name__}: {reason})", file=sys.stderr
+        )
         wandb.teardown()  # it still holds the run's id
         run = wandb.init(**options, mode="offline", settings=quiet)
     where = f"offline; wandb sync {Path(run.dir).parent}" if run.offline else run.url

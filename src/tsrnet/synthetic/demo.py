@@ -171,7 +171,7 @@ def _write(job: tuple[Script, Path, int]) -> None:
 
 
 _OneAClass = Annotated[
-    int, Field(ge=len(ACTIONS), description=f"one a class: at least {len(ACTIONS)}"), NotBool
+    int, Field(ge=len(ACTIONS), description=f"one per class: at least {len(ACTIONS)}"), NotBool
 ]
 
 
@@ -207,7 +207,7 @@ def draw_dataset(settings: DemoSettings, *, workers: int) -> tuple[VideoDataset,
             part.write_text(json.dumps(version))
     elif (present := json.loads(marker.read_text())) != version:
         raise UserError(
-            f"{folder}: holds a demo of {present}, need {version}; delete it or give dataset.folder"
+            f"{folder}: contains a demo of {present}, need {version}; delete it or give dataset.folder"
         )
     scripts = {
         "untrimmed": untrimmed_scripts(settings.seed, "training", settings.num_train)

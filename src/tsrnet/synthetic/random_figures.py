@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tsrnet.synthetic import figure, scene
-from tsrnet.video.flow_settings import TVL1
+from tsrnet.video.flow_settings import FlowSettings
 from tsrnet.video.optical_flow import flow_fields
 from tsrnet.video.time_grid import FRAME_RATE_HZ, FRAMES_PER_SNIPPET
 
@@ -40,7 +40,7 @@ def stills(rng: np.random.Generator, *, size: int) -> Samples:
     return np.stack(pictures, axis=1), np.stack([_limbs(pose) for pose in poses])
 
 
-def motions(rng: np.random.Generator, *, size: int, method: TVL1) -> Samples:
+def motions(rng: np.random.Generator, *, size: int, method: FlowSettings) -> Samples:
     """4 motions, each filmed in the same two scenes.
 
     Flow stacks (4, 2, 10, size, size) float16; limb velocities (4, 16), heights a second.

@@ -119,7 +119,7 @@ class SimulatedStore:
     def shape(self, video_id: str) -> tuple[int, int]:
         """(n, d) of a video; UserError for an id that is not among the records."""
         if video_id not in self._records:
-            raise UserError(f"{video_id}: is not among the {len(self._records)} simulated videos")
+            raise UserError(f"{video_id}: is not one of the {len(self._records)} simulated videos")
         frames = round(self._duration_s(video_id) * FRAME_RATE_HZ)
         return max(MIN_SNIPPETS, TimeGrid().num_snippets(frames)), self._settings.num_features
 

@@ -1,4 +1,4 @@
-"""Fits and predicts with Lightning's Trainer: settings, checkpoints, and going on after a cut."""
+"""Fits and predicts with Lightning's Trainer: settings, checkpoints, and continuing after a stop."""
 
 from __future__ import annotations
 
@@ -170,8 +170,8 @@ def _disk_errors(folder: Path) -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
             raise
         raise UserError(
-            f"{folder}: cannot be written ({error.strerror}); free space and give the same command"
-            " again, it goes on from the last checkpoint"
+            f"{folder}: cannot be written ({error.strerror}); free some space and run the same command again"
+            " to continue from the last checkpoint"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""The one LightningModule: teacher, Two-Stream, SRNet, TSRNet and the rivals differ in settings only."""
+"""The one LightningModule: teacher, Two-Stream, SRNet, TSRNet and other models differ only in settings."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ from tsrnet.models.video_model import SnippetPredictions, VideoModel
 warnings.filterwarnings("ignore", message=".*all_gather is deprecated.*", category=FutureWarning)
 
 MIN_PAIRS = 2
-"""Under this many pairs a batch has no L_KT (D11)."""
+"""With fewer pairs, a batch has no L_KT (D11)."""
 
 
 @dataclass(frozen=True, config=KNOWN_KEYS)
 class OptimizerSettings:
-    """`adamw`, constant rate, for frozen features; `sgd` is the paper's (D14).
+    """`adamw` with a constant rate is for frozen features; `sgd` is the paper's (D14).
 
-    The rate falls by `decay_factor` every `decay_every` steps.
+    With `sgd`, the rate is multiplied by `decay_factor` every `decay_every` steps.
     """
 
     name: Literal["adamw", "sgd"] = "adamw"
@@ -68,23 +68,25 @@ _OPTIMIZER, _LOCALIZATION = OptimizerSettings(), LocalizationSettings()
 
 
 class TSRNetModule(pl.LightningModule):
-    """Trains a model of one stream by eq. (9), tests it, and predicts snippet by snippet.
+    """Trains a model of one stream with the loss of eq. (9), tests it, and predicts each snippet.
 
     Args:
-        data: gives the number of features and the classes; these are kept, not the data.
-        teacher: a module trained on trimmed clips, or the path of its checkpoint. It is frozen (D12) and no
-            part of this module's checkpoints; None: no knowledge transfer.
-        model: name of a model or its settings (`{"name": "tsrnet", "hops": 2}`), see `models.registry`.
-        losses: weights and forms of L_SA, eq. (2) to (5); None: L_class alone, as for a teacher. The rivals
-            have losses of their own.
-        alpha, beta: in place of those of `losses`.
+        data: gives the number of features and the classes. The data itself is not kept.
+        teacher: a module trained on trimmed clips, or the path of its checkpoint. It is frozen (D12) and not
+            part of the checkpoints of this module. None: no knowledge transfer.
+        model: the name of a model, or its name and settings: `{"name": "tsrnet", "hops": 2}`.
+        losses: weights and forms of L_SA, eq. (2) to (5). None: only L_class, as for a teacher. Models other
+            than TSRNet have their own losses.
+        alpha: replaces `losses.alpha`.
+        beta: replaces `losses.beta`.
         transfer: weights of L_FC1 and L_FC2, eq. (6) to (8), and the kernel.
-        optimizer: its settings.
+        optimizer: settings of the optimiser.
         localization: constants of the localisation for `test_step`.
-        seed: decides dropout together with the step and the process, so that a training that was cut off
-            goes on the same.
-        num_features, classes: in place of `data`, as `load_from_checkpoint` gives them.
-        network: the model itself, where it is not built from `model`.
+        seed: decides dropout, together with the step and the process, so that a resumed training gives the
+            same result.
+        num_features: with `classes`, replaces `data`; `load_from_checkpoint` uses it.
+        classes: see `num_features`.
+        network: the model itself, if it is not built from `model`.
 
     Raises:
         UserError: a setting is wrong, or there is neither `data` nor `num_features` and `classes`.
@@ -138,8 +140,8 @@ class TSRNetModule(pl.LightningModule):
         )
         if self.losses and self.losses.beta > 0 and self.losses.sparsity == "l1":
             warnings.warn(
-                "loss.sparsity=l1 is constant under the softmax of eq. (1): loss.beta has no effect;"
-                " take loss.sparsity=entropy or l_half",
+                "loss.sparsity=l1 is constant under the softmax of eq. (1), so loss.beta has no effect;"
+                " give loss.sparsity=entropy or l_half",
                 stacklevel=2,
             )
         if isinstance(teacher, str | Path):
@@ -148,7 +150,7 @@ class TSRNetModule(pl.LightningModule):
         self._teacher = [teacher.model.eval().requires_grad_(False)] if teacher else []
 
     def forward(self, features: Tensor, mask: Tensor) -> SnippetPredictions:
-        """features (batch, time, d), mask (batch, time) True where real -> what localisation needs."""
+        """features (batch, time, d), mask (batch, time) True for real snippets -> SnippetPredictions."""
         return self.model.predict(features, mask)
 
     def on_train_batch_start(self, batch: TrainingBatch, batch_idx: int) -> None:
@@ -242,14 +244,14 @@ class TSRNetModule(pl.LightningModule):
         self._evaluator = self._new_evaluator(self._data.availability.dataset.test)
 
     def test_step(self, batch: VideoBatch, batch_idx: int) -> None:
-        """Recognise and localise; the metrics are over the videos of all processes."""
+        """Recognise and localise. The metrics cover the videos of all processes."""
         self._evaluate(batch)
 
     def on_test_epoch_end(self) -> None:
         self._log_metrics("test")
 
     def predict_step(self, batch: VideoBatch, batch_idx: int = 0) -> list[VideoPredictions]:
-        """What the network says of every snippet of each video of the batch."""
+        """The predictions for every snippet of each video in the batch."""
         return video_predictions(batch, self(batch.features, batch.mask))
 
     @property
@@ -257,7 +259,7 @@ class TSRNetModule(pl.LightningModule):
         data = getattr(self.trainer, "datamodule", None)
         if not isinstance(data, VideoDataModule):
             raise UserError(
-                "TSRNetModule: got no annotations to test with; give trainer.test a VideoDataModule"
+                "TSRNetModule: got no annotations for the test; give trainer.test a VideoDataModule"
             )
         return data
 
@@ -265,8 +267,8 @@ class TSRNetModule(pl.LightningModule):
         data = self._data
         if data.classes != self.classes:
             raise UserError(
-                f"TSRNetModule: got data with {len(data.classes)} classes, the network knows other"
-                f" {len(self.classes)}; test on the dataset that it was trained on"
+                f"TSRNetModule: got data with {len(data.classes)} classes, the network has other"
+                f" {len(self.classes)} classes; test on the dataset that it was trained on"
             )
         evaluator = VideoEvaluator(records, self.classes, PROTOCOLS[data.protocol], streams=(data.stream,))
         return evaluator.to(self.device)

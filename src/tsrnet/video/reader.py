@@ -79,7 +79,7 @@ class VideoFrames:
         self._decoder: _Decoder = _DECODERS[backend](self.path)
         start_s, rate_hz = self._decoder.start_s, self._decoder.rate_hz
         if not start_s.size or not rate_hz > 0:
-            raise UnreadableVideoError("it holds no frame")
+            raise UnreadableVideoError("it has no frame")
         if not (np.diff(start_s) > 0).all():  # AVI has no timestamps, but a rate
             start_s = np.arange(len(start_s)) / rate_hz
         start_s = start_s - start_s[0]

@@ -22,14 +22,14 @@ MIN_SNIPPETS = 2
 class TimeGrid:
     """When the snippets of a video are.
 
-    The centre of snippet i is at offset_s + i / rate_hz; a run of snippets reaches to halfway between
-    its outer snippets and their neighbours. By default snippet i covers [i / rate_hz, (i + 1) / rate_hz).
-    Raises ValueError for a rate or width that is not above 0 and an offset below 0.
+    The centre of snippet i is at offset_s + i / rate_hz. A run of snippets ends halfway between its last
+    snippet and the next one. By default, snippet i covers [i / rate_hz, (i + 1) / rate_hz). Raises ValueError
+    unless rate and width are above 0 and the offset is at least 0.
 
     Args:
-        rate_hz: snippets a second.
+        rate_hz: snippets per second.
         offset_s: the centre of the first snippet (s); default: half a snippet, 0.5 / rate_hz.
-        width_s: how much of the video a snippet sees (s), also where snippets overlap; default: 1 / rate_hz.
+        width_s: how much of the video a snippet sees (s); snippets may overlap; default: 1 / rate_hz.
     """
 
     rate_hz: float = FRAME_RATE_HZ / FRAMES_PER_SNIPPET
@@ -67,8 +67,8 @@ class TimeGrid:
     def seconds(self, run: tuple[Any, Any]) -> tuple[Any, Any]:
         """(t_start, t_end) in seconds of the snippets ind_start, ..., ind_end - 1; eq. (12).
 
-        Numbers, or arrays of many runs. F of eq. (12) is the rate of the indices: the snippet rate here.
-        With another offset than the default, runs are shifted by it, and none starts before 0.
+        Takes numbers, or arrays of many runs. F of eq. (12) is the snippet rate here. An offset other than
+        the default shifts the runs; none starts before 0.
         """
         start, end = run
         if shift := self._shift:

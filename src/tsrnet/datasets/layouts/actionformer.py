@@ -1,4 +1,4 @@
-"""ActionFormer's and OpenTAD's features: a file a video, placed in frames of the video."""
+"""ActionFormer's and OpenTAD's features: a file for each video, with times in frames of the video."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def actionformer_videos(
         if stride > 0:
             return in_frames(video, record.fps if record else None, stride, settings)
         if not (record and record.duration_s):
-            raise UserError("its duration is not known; add it to the annotations")
+            raise UserError("its duration is unknown; add it to the annotations")
         return replace(video, rate_hz=len(part.array()) / record.duration_s)
 
     return each_video(find_files(source, f"{settings.prefix}{{id}}.npy"), make)
@@ -49,7 +49,7 @@ def in_frames(
     """The video with a snippet every `stride` frames; UserError without `fps` and `settings.fps`."""
     fps = settings.fps or fps
     if not fps:
-        raise UserError("its fps is not known; add it to the annotations, or give fps=")
+        raise UserError("its fps is unknown; add it to the annotations, or give fps=")
     num_frames = settings.num_frames or _NUM_FRAMES
     offset = num_frames / 2 if settings.offset_frames is None else settings.offset_frames
     return replace(video, rate_hz=fps / stride, offset_s=offset / fps, width_s=num_frames / fps)

@@ -42,7 +42,7 @@ def read_wtalc(annotations: Path, videos: Path, *, name: str = "thumos14") -> Vi
     classes = tuple(_texts(annotations, "classlist"))
     read = check_records(annotations, wtalc_records(annotations), classes=classes)
     more = [
-        f"video {record.id!r}: labels_all lacks {listed(sorted(others))} of its segments."
+        f"video {record.id!r}: its segments have {listed(sorted(others))}, which labels_all does not list."
         for record in read.records
         if (others := {segment.label for segment in record.segments} - set(record.labels))
     ]
@@ -73,7 +73,7 @@ def wtalc_records(folder: Path) -> list[VideoRecord]:
         if len(classes[i]) != len(times[i]):
             raise UserError(
                 f"{folder}: video {video_id!r}: got {len(classes[i])} labels for {len(times[i])} segments;"
-                " need one each, get labels.npy and segments.npy again"
+                " need one label for each, get labels.npy and segments.npy again"
             )
         segments = tuple(Segment(*span, label) for span, label in zip(times[i], classes[i], strict=True))
         records.append(VideoRecord(video_id, subsets[i], durations[i], labels[i], segments))
@@ -119,7 +119,7 @@ def _of_list(
 ) -> tuple[VideoRecord, ...]:
     ids = read_text(path).split()
     if lacking := [video_id for video_id in ids if video_id not in records]:
-        raise UserError(f"{path}: {source} lacks {listed(lacking)}; need files of one release")
+        raise UserError(f"{path}: {listed(lacking)} are missing in {source}; need files of one release")
     return tuple(replace(records[video_id], subset=subset) for video_id in ids)
 
 
@@ -150,9 +150,7 @@ def _dataset(
     remarks += [
         f"video {r.id!r}: has no label and is left out of training." for r in parts.train if not r.labels
     ]
-    remarks += [
-        f"video {r.id!r}: has no label and is tested all the same." for r in parts.test if not r.labels
-    ]
+    remarks += [f"video {r.id!r}: has no label and is still tested." for r in parts.test if not r.labels]
     train = tuple(record for record in parts.train if record.labels)
     parts = replace(parts, train=train).check(path)
     records = (*train, *parts.test)

@@ -1,4 +1,4 @@
-"""BaS-Net's features: a file a video and stream, in folders of the training and the test set."""
+"""BaS-Net's features: a file for each video and stream, in folders of the training and the test set."""
 
 from __future__ import annotations
 

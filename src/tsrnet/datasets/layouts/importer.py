@@ -1,4 +1,4 @@
-"""Features of other projects into a feature store."""
+"""Imports features of other projects into a feature store."""
 
 from __future__ import annotations
 

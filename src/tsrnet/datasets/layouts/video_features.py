@@ -1,4 +1,4 @@
-"""Features of video_features (v-iashin): a file a video and stream, with files of time stamps beside them."""
+"""Features of video_features (v-iashin): files for each video and stream, and files of time stamps."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _at_times(video: ImportedVideo, times_s: npt.NDArray[Any]) -> ImportedVideo:
     if lengths != [len(times_s)]:
         raise UserError(f"it has {len(times_s)} time stamps for {' and '.join(map(str, lengths))} snippets")
     if len(times_s) < 2 or not (np.diff(times_s) > 0).all():
-        raise UserError("its time stamps do not rise; need two or more that do")
+        raise UserError("its time stamps do not increase; need two or more that do")
     first_s = float(times_s[0])
     step_s = (float(times_s[-1]) - first_s) / (len(times_s) - 1)
     if not video.streams.keys() & STREAMS:

@@ -44,8 +44,8 @@ def build(name: str, channels: int, weights: str | None) -> Network:
         )
     if name in CLIPS and channels != RGB_CHANNELS:
         raise UserError(
-            f"features.backbone: got {name} for the flow stream, which takes RGB only; give stream=rgb, or"
-            f" features.backbone={name}+efficientnet_lite0: flow by the second"
+            f"features.backbone: got {name} for the flow stream, but it takes only RGB; give stream=rgb, or"
+            f" features.backbone={name}+efficientnet_lite0, which uses the second network for flow"
         )
     known = torchvision.models.get_model_weights(name)
     pixels = (known[weights] if weights else known.DEFAULT).transforms()

@@ -102,7 +102,7 @@ def read_tasks(path: str, content: Any, *, fps: float | None = None) -> Reviewed
         isinstance(task, dict) and "data" in task for task in content
     ):
         raise UserError(
-            f"{path}: is no list of tasks; export the project from Label Studio as JSON, not JSON-MIN"
+            f"{path}: is not a list of tasks; export the project from Label Studio as JSON, not JSON-MIN"
         )
     videos: dict[str, VideoSegments] = {}
     counts: Counter[str] = Counter()

@@ -55,7 +55,7 @@ def read_csv(path: str, text: str) -> Reviewed:
                 start_s, end_s = (_number(where, row[name]) for name in NEEDED[2:])
                 found.append(checked_segment(where, row["label"], start_s, end_s))
     except csv.Error as error:
-        raise UserError(f"{path}, line {rows.line_num}: is no CSV ({error}); write it again") from error
+        raise UserError(f"{path}, line {rows.line_num}: is not CSV ({error}); write it again") from error
     return Reviewed(tuple(VideoSegments(v, tuple(found), lengths_s[v]) for v, found in segments.items()))
 
 
