@@ -1,9 +1,9 @@
-# make install | demo | test | lint | docs. Python 3.10 to 3.13 and make are all that is needed.
+# make install | demo | test | test-process | lint | docs. Python 3.10 to 3.13 and make are all that is needed.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo test lint docs clean
+.PHONY: install demo test test-process lint docs clean
 
 install: $(VENV)/.installed
 
@@ -18,6 +18,10 @@ demo: install
 
 test: install lint
 	$(BIN)/python -m pytest
+
+# What starts processes of its own: kills, launchers, DDP, notebooks, the wheel, a browser.
+test-process: install
+	$(BIN)/python -m pytest -m process
 
 lint: install
 	$(BIN)/ruff check .

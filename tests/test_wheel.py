@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.process
 ROOT = Path(__file__).parents[1]
 
 
@@ -44,10 +45,8 @@ def test_every_file_of_the_package_and_its_configuration_is_in_it(wheel: Path) -
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("-m", "tsrnet", "--help"), "tsrnet VERB"),
         (("-m", "tsrnet.train", "--cfg", "job", "dataset=thumos14"), "thumos14-${dataset.test_list}"),
         (("-m", "tsrnet.reproduce", "--cfg", "job"), "output: runs/reproduce"),
-        (("-m", "tsrnet", "score", "--help"), "predictions=F"),
         (("-c", "import tsrnet; print(tsrnet.__file__)"), "site/tsrnet/__init__.py"),
     ],
     ids=lambda value: " ".join(value[1:]) if isinstance(value, tuple) else "",

@@ -135,7 +135,7 @@ WRONG: dict[tuple[type[Any], str], list[tuple[str, Any, str]]] = {
         ("flow.backend", "cuda", "one of auto, torch, opencv"),
     ],
     (ReadingSettings, "video"): [
-        ("backend", "vlc", "one of auto, decord, pyav"),
+        ("backend", "vlc", "one of auto, decord, pyav, torchcodec"),
         ("timeout_s", 0, POSITIVE),
     ],
     (DemoSettings, "dataset"): [

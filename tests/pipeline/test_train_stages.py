@@ -17,6 +17,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from tsrnet.core.cli import conf_folder
 from tsrnet.core.errors import UserError
+from tsrnet.datasets.availability import Availability
+from tsrnet.datasets.records import VideoDataset, VideoRecord
 from tsrnet.features.store import FeatureStore
 from tsrnet.models.registry import tsrnet_part
 from tsrnet.pipeline.config import RunConfig
@@ -228,7 +230,7 @@ CASES = {
             *("features.name", "features.workers", "features.flow.store", "features.flow.weights"),
             "backbone.optimizer.learning_rate.flow",
         ),
-        ("model.name",),
+        ("model.name", "dataset.size"),
     ),
 }
 
@@ -474,7 +476,7 @@ def test_a_finished_stage_is_found_with_its_weights(folder: Path, fits: Fits) ->
 def test_a_stage_that_is_not_there_is_a_mistake_where_nothing_is_trained(folder: Path, fits: Fits) -> None:
     given = composed(folder, *SIMULATED, f"paths.stages={folder}/nothing")
     config = replace(RunConfig.from_config(given), trains=False)
-    with pytest.raises(UserError, match=r"nothing.tsrnet-rgb-\w+: the network of this run is not there"):
+    with pytest.raises(UserError, match=r"nothing.tsrnet-rgb-\w+: the network of this run is missing"):
         run_stage(config, specs(given))
     assert not fits.calls
 
@@ -485,3 +487,18 @@ def test_weights_of_the_other_stream_are_refused(folder: Path, fits: Fits) -> No
     run_stage(config, flow)
     with pytest.raises(UserError, match="is of stream=flow, the run's is rgb"):
         load_checkpoint(config, rgb, flow.stage(config.stages_root).weights)
+
+
+def test_clips_of_another_width_are_refused(tmp_path: Path) -> None:
+    """MMD compares features of one network."""
+    wide = FeatureStore(tmp_path / "wide")
+    narrow = FeatureStore(tmp_path / "narrow")
+    wide.write("rgb", "a", np.ones((4, 6), np.float32))
+    narrow.write("rgb", "c", np.ones((4, 5), np.float32))
+    clip, video = (VideoRecord(name, "training", 9.0, ("x",), ()) for name in "ca")
+    clips = VideoDataset("clips", ("x", "y"), (clip,), (), tmp_path)
+    videos = VideoDataset("videos", ("x", "y"), (video,), (), tmp_path)
+    data = RunData(Availability(videos), wide, "tenths", Availability(clips), narrow, {"x": "x"})
+    given = composed(tmp_path, "stream=rgb")
+    with pytest.raises(UserError, match=r"trimmed\.features: the clips have 5 dimensions, the videos 6"):
+        stages_of(RunConfig.from_config(given), data, "rgb")

@@ -98,6 +98,7 @@ def stages_of(config: RunConfig, data: RunData, stream: str) -> StageSpec:
     untrimmed = data.module(stream, batch_size=config.batch_size, **batches)
     teacher = start = None
     if config.transfer.active:
+        _check_widths(untrimmed)
         teacher_trainer = replace(config.trainer, max_steps=config.teacher.max_steps)
         teacher = _teacher(training, untrimmed, teacher_trainer, config.teacher)
     if config.overlap_steps:
@@ -125,6 +126,17 @@ def stages_of(config: RunConfig, data: RunData, stream: str) -> StageSpec:
             finetune=tuned.settings,
         )
     return StageSpec("finetuned", pixels, training, trainer, teacher, last, tuned.settings)
+
+
+def _check_widths(data: VideoDataModule) -> None:
+    """UserError unless clips and videos have features of one width, as MMD compares them."""
+    assert data.trimmed
+    ours, theirs = data.num_features, data.trimmed.num_features
+    if ours != theirs:
+        raise UserError(
+            f"trimmed.features: the clips have {theirs} dimensions, the videos {ours}; transfer needs"
+            " features of the same network: extract those of the clips with it, or give transfer=none"
+        )
 
 
 def _teacher(
