@@ -120,7 +120,7 @@ def test_a_run_folder_of_a_stranger_executes_nothing(evaluate: Command, root: Pa
     assert not mark.exists()
     assert [result.code for result in results] == [2, 0, 2]
     assert "not the configuration of a run" in results[0].err
-    assert "without the weights of this network" in results[2].err
+    assert "does not hold the weights of this network" in results[2].err
 
 
 class Evil:
@@ -135,13 +135,13 @@ class Evil:
     ("overrides", "said"),
     [
         ("", "run: got nothing"),
-        ("run=nowhere", "run: got nowhere, there is no config.yaml"),
+        ("run=nowhere", "run: got nowhere, which has no config.yaml"),
         ("run=rgb paths.stages=elsewhere", "is missing or not finished"),
         ("run=rgb localization.threshold=[0.1,0.2]", "localization.nms: got null"),
         ("run=rgb +loss.alpha=3", "loss.alpha: belongs to the run"),
         (
             "run=rgb checkpoint=rgb/metrics.json",
-            "rgb/metrics.json: got a file without the weights of this network",
+            "rgb/metrics.json: does not hold the weights of this network",
         ),
         ("run=two_stream checkpoint=mine.pt", "checkpoint: has one stream"),
     ],

@@ -175,7 +175,7 @@ def test_shards_share_the_videos_and_other_settings_are_refused(
     assert 0 < counts[0] < counts[1]
     assert contents(tmp_path) == contents(extracted)
     result = command("extract", *arguments(tmp_path, "features.flow.bound=7"))
-    assert "snippets.flow.bound 5.0 there, 7.0 asked for" in result.mistake
+    assert "snippets.flow.bound: found 5.0, now 7.0" in result.mistake
 
 
 @pytest.mark.process

@@ -53,7 +53,7 @@ def test_a_sweep_is_reported_with_seeds_as_deviation(command: Command, tmp_path:
             (job / ".hydra").mkdir(parents=True)
             (job / ".hydra" / "overrides.yaml").write_text(f"- loss.alpha={alpha}\n- seed={seed}\n")
             metrics = {
-                "simulated": True,
+                "label": "SIMULATED features",
                 "protocol": "demo",
                 "videos": 3,
                 "recognition": {"rgb": {"accuracy": accuracy}},

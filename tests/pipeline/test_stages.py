@@ -45,7 +45,7 @@ def test_weights_that_execute_something_are_not_loaded(tmp_path: Path) -> None:
     stage = Stage(tmp_path, "teacher", {"seed": 0})
     stage.begin()
     torch.save({"a": Evil()}, stage.weights)
-    with pytest.raises(UserError, match=r"weights\.pt: got a file without the weights of a line"):
+    with pytest.raises(UserError, match=r"weights\.pt: .*weights of a line"):
         load_weights(torch.nn.Linear(2, 1), stage.weights, need="a line")
     assert not (tmp_path / "executed").exists()
 

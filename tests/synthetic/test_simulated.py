@@ -223,6 +223,6 @@ def test_stored_features_are_the_simulated_ones_and_are_written_once(tmp_path):
 
 def test_a_disk_that_is_too_small_is_said_before_anything_is_written(tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10_000))
-    with pytest.raises(UserError, match=r"takes 0 MB.*paths\.features"):
+    with pytest.raises(UserError, match=r"need 0 MB.*paths\.features"):
         store_features(store(untrimmed("a")), ("rgb",), tmp_path)
     assert not list(tmp_path.rglob("*.npy"))
