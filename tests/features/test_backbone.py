@@ -125,7 +125,7 @@ def test_of_two_names_the_second_is_for_flow(tmp_path: Path) -> None:
     assert [Backbone(names, stream=stream).name for stream in ("rgb", "flow")] == ["resnet18", "resnet10"]
     torch.save(torchvision.models.resnet18().state_dict(), tmp_path / "weights.pt")
     load_backbone(names, stream="rgb", weights=str(tmp_path / "weights.pt"))
-    with pytest.raises(UserError, match="without the weights of resnet10 for flow"):
+    with pytest.raises(UserError, match="weights of resnet10 for flow"):
         load_backbone(names, stream="flow", weights=str(tmp_path / "weights.pt"))
 
 
@@ -229,5 +229,5 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"features\.weights: got nowhere\.pt"):
         load_backbone("resnet18", stream="rgb", weights="nowhere.pt")
     torch.save(torchvision.models.resnet34().state_dict(), tmp_path / "other.pt")
-    with pytest.raises(UserError, match=r"other\.pt: got a file without the weights of resnet18"):
+    with pytest.raises(UserError, match=r"other\.pt: .*weights of resnet18"):
         load_backbone("resnet18", stream="rgb", weights=str(tmp_path / "other.pt"))
