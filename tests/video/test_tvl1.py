@@ -79,7 +79,7 @@ def test_known_motions_are_found_as_well_as_by_opencv(motion: np.ndarray) -> Non
     for seed in range(2):
         first, second, flow = moved(seed, motion)
         means += [error(found, flow).mean() for found in (ours(first, second, TVL1()), opencv(first, second))]
-    assert means[0] <= 1.02 * means[1]
+    assert means[0] <= 1.02 * means[1] + 0.005  # pixels: versions of OpenCV differ by as much
     assert means[0] / 2 < 0.3  # pixels: a motion is found at all
 
 
