@@ -376,8 +376,11 @@ def test_predict_gives_the_snippets_of_each_test_video(trained: Trained, tmp_pat
 
 def test_data_of_other_classes_is_refused(trained: Trained, tmp_path: Path) -> None:
     data = trained.data
-    other = VideoDataModule(replace(data._dataset, classes=("climb", "fly", "jump", "run")), data.source)  # type: ignore[arg-type]
-    with pytest.raises(UserError, match="got data with 4 classes, the network has other 3 classes; test on the"):
+    assert isinstance(data._dataset, VideoDataset)
+    other = VideoDataModule(replace(data._dataset, classes=("climb", "fly", "jump", "run")), data.source)
+    with pytest.raises(
+        UserError, match="got data with 4 classes, the network has other 3 classes; test on the"
+    ):
         trainer(tmp_path).test(trained.module, datamodule=other, verbose=False)
 
 
