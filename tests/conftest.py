@@ -49,7 +49,7 @@ TINY = (
 
 @dataclass(frozen=True)
 class Result:
-    """What a command ended with and printed."""
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -57,7 +57,7 @@ class Result:
 
     @property
     def mistake(self) -> str:
-        """The one line that a user's mistake is."""
+        """The one line that reports a user's mistake."""
         assert self.code == 2, self.err
         (line,) = self.err.splitlines()
         assert line.startswith("error: ")
@@ -65,9 +65,9 @@ class Result:
 
 
 def run_here(verb: str, *arguments: str, folder: Path | None = None) -> Result:
-    """`tsrnet VERB ARGUMENTS` in this process, in `folder`; the process is afterwards as it was before.
+    """Run `tsrnet VERB ARGUMENTS` in this process, in `folder`. Afterwards the process is as before.
 
-    Only what a command does with its own process (signals, kills, imports) needs a real one.
+    Only tests of signals, kills and imports need a real process.
     """
     out, err = io.StringIO(), io.StringIO()
     with _restored_process(), redirect_stdout(out), redirect_stderr(err):
@@ -82,14 +82,14 @@ def run_here(verb: str, *arguments: str, folder: Path | None = None) -> Result:
 
 @contextmanager
 def _restored_process() -> Iterator[None]:
-    """What commands set, which end with their process else, is set back."""
+    """Undo what a command sets and leaves to the end of its process."""
     argv, environment, folder = sys.argv, dict(os.environ), Path.cwd()
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     loggers = [logging.root, *map(logging.getLogger, logging.root.manager.loggerDict)]
     levels, root_handlers = [logger.level for logger in loggers], logging.root.handlers[:]
     threads = torch.get_num_threads() if (torch := sys.modules.get("torch")) else 0
     os.environ.pop("HYDRA_FULL_ERROR", None)
-    os.environ["COLUMNS"] = "200"  # tables of any terminal's width
+    os.environ["COLUMNS"] = "200"  # or tables wrap as the terminal does
     GlobalHydra.instance().clear()
     try:
         with warnings.catch_warnings():
@@ -127,9 +127,9 @@ def _print_warning(message: Warning | str, category: type[Warning], name: str, l
 
 
 def link(source: Path, target: Path, *without: str) -> Path:
-    """A copy of a folder that shares its files, for a test that adds, removes or replaces some.
+    """Copy a folder with hard links, for a test that adds, removes or replaces files.
 
-    `without`: patterns of names that are left out.
+    `without`: patterns of names to leave out.
     """
     ignored = shutil.ignore_patterns(".locks", *without)
     return Path(shutil.copytree(source, target, copy_function=os.link, ignore=ignored))
@@ -152,27 +152,34 @@ def linked() -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The only demo that the tests draw and extract: `data` with all its stages, and the finished `run`.
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The one demo that the tests draw, extract and train: `data` with all stages, and the folder `run`.
 
-    For reading only: who trains, or changes files, links what it needs (`linked`).
+    Read only. A test that trains or replaces files works on a copy (`linked`, `data`).
     """
     root = tmp_path_factory.mktemp("prepared")
     result = run_here("train", *TINY, f"paths.data={root}/data", f"hydra.run.dir={root}/run")
     assert result.code == 0, result.err
     assert result.out.splitlines()[-1] == f"run folder: {root}/run"
-    return root
+    before = _written(root)
+    yield root
+    assert _written(root) == before, "a test has changed the prepared demo"
+
+
+def _written(root: Path) -> dict[Path, int]:
+    files = (path for path in root.rglob("*") if path.suffix in (".mp4", ".npy", ".pt"))
+    return {path: path.stat().st_mtime_ns for path in files}
 
 
 @pytest.fixture(scope="module")
 def data(prepared: Path, linked: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The prepared `paths.data` for the tests of a file, which add stages to it."""
+    """A copy of the prepared `paths.data` for the tests of one file, which add stages to it."""
     return linked(prepared / "data", tmp_path_factory.mktemp("demo") / "data")
 
 
 @pytest.fixture(scope="module")
 def train(data: Path) -> Callable[..., Result]:
-    """`tsrnet.train` on the prepared demo, shrunk, with more overrides."""
+    """`train("seed=1")` runs `tsrnet.train` on the copy of the prepared demo, shrunk."""
     return lambda *overrides: run_here("train", *TINY, f"paths.data={data}", *overrides)
 
 

@@ -68,7 +68,7 @@ def _config_of(folder: Path) -> DictConfig:
 
 
 def _changed(base: DictConfig, config: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    base.report.timelines = config.report.timelines
+    base.report.update(config.report)
     for override in overrides:
         key = override.split("=")[0].lstrip("+~")
         if key in ("run", "checkpoint"):
@@ -96,7 +96,7 @@ def _tested(texts: tuple[str, ...], checkpoint: str | None) -> Tested:
     configs = []
     for text in texts:
         given = DictConfig(OmegaConf.create(text))
-        given.update({"localization": {}, "report": {"timelines": 0}})
+        given.update({"localization": {}, "report": {"timelines": 0, "pages": 0}})
         configs.append(replace(RunConfig.from_config(given), trains=False, wandb=None))
     owner = {stream: config for config in configs for stream in config.streams}
     if sum(len(config.streams) for config in configs) > len(owner):
