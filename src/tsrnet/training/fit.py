@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -158,8 +159,10 @@ class WholeCheckpoints(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
     ) -> None:
+        buffer = io.BytesIO()  # torch's own errors do not say that the disk is full
+        torch.save(checkpoint, buffer)
         with atomic_path(Path(path)) as part:
-            torch.save(checkpoint, part)
+            part.write_bytes(buffer.getbuffer())
 
 
 @contextmanager
