@@ -81,7 +81,7 @@ def test_features_that_are_not_finite_are_a_failure(moving_square: Path, tmp_pat
         networks["flow"].network.layer4[-1].bn2.weight.fill_(1e9)
     store, video = FeatureStore(tmp_path), VideoFile("square", moving_square)
     failures = extract([video], store, networks, SETTINGS, what="test")
-    assert "its flow features do not fit float16" in failures["square"]
+    assert "its flow features exceed float16" in failures["square"]
     assert not list(tmp_path.rglob("*.npy"))
 
 
