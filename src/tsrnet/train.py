@@ -26,6 +26,7 @@ def train(config: DictConfig) -> float | None:
     from tsrnet.pipeline.run import run
     from tsrnet.reporting.tables import print_metrics
 
+    _check_recipe()
     settle_transfer(config)
     settings = RunConfig.from_config(config)
     hydra = HydraConfig.get()
@@ -45,6 +46,20 @@ def train(config: DictConfig) -> float | None:
         print_metrics(metrics)
     print(f"run folder: {folder}")
     return float(list(metrics["recognition"].values())[-1]["accuracy"]) if settings.holdout else None
+
+
+
+def _check_recipe() -> None:
+    """UserError for a recipe that is not there: it is optional, so Hydra passes over a misspelt name."""
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.hydra_config import HydraConfig
+
+    from tsrnet.core.errors import UserError
+
+    options = GlobalHydra.instance().config_loader().get_group_options("recipe")
+    given = [text for text in HydraConfig.get().overrides.task if text.startswith("recipe=")]
+    if given and (name := given[-1].removeprefix("recipe=")) not in options:
+        raise UserError(f"recipe: got {name}, need one of {', '.join(options)}")
 
 
 if __name__ == "__main__":
