@@ -48,7 +48,6 @@ def train(config: DictConfig) -> float | None:
     return float(list(metrics["recognition"].values())[-1]["accuracy"]) if settings.holdout else None
 
 
-
 def _check_recipe() -> None:
     """UserError for a recipe that is not there: it is optional, so Hydra passes over a misspelt name."""
     from hydra.core.global_hydra import GlobalHydra
