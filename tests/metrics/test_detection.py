@@ -8,9 +8,9 @@ import pytest
 from tsrnet.metrics.detection import (
     Segments,
     activitynet_average_precisions,
-    thumos14_average_precisions,
     tiou,
 )
+from tsrnet.metrics.thumos14 import thumos14_average_precisions
 
 Row = tuple[int, int, float, float, float]
 THRESHOLDS = (0.1, 0.25, 0.5, 0.75, 1.0)

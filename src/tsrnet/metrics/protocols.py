@@ -13,8 +13,8 @@ from tsrnet.metrics.detection import (
     Floats,
     Segments,
     activitynet_average_precisions,
-    thumos14_average_precisions,
 )
+from tsrnet.metrics.thumos14 import thumos14_average_precisions
 
 NONE = Segments.of([])
 
