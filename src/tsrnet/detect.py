@@ -14,6 +14,7 @@ def detect(config: DictConfig) -> None:
     """Features with the settings of the run, its networks, a page and a picture a video."""
     print("starting ...", flush=True)  # torch takes seconds to import
     import json
+    import re
     import time
     from pathlib import Path
 
@@ -30,9 +31,13 @@ def detect(config: DictConfig) -> None:
     if config.run is None:
         raise UserError("run: got nothing, need the folder of a run of tsrnet.train")
     given = HydraConfig.get().overrides.task
-    chosen = {text.split("=")[0].removeprefix("localization.") for text in given if "localization." in text}
+    chosen = {re.split("[.=]", text)[1] for text in given if text.startswith("localization.")}
     whole = any(text.startswith("localization=") for text in given)
-    constants = {k: v for k, v in config.localization.items() if v is not None and (whole or k in chosen)}
+    constants = {
+        key: value
+        for key, value in config.localization.items()
+        if (whole or key in chosen) and (key, value) != ("attention", None)  # the form is the run's
+    }
     if config.video is None:
         raise UserError("video: got nothing, need a file, a folder, a pattern or a list of these")
     videos = named_videos([config.video] if isinstance(config.video, str) else list(config.video))

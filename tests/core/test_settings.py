@@ -75,6 +75,7 @@ WRONG: dict[tuple[type[Any], str], list[tuple[str, Any, str]]] = {
         ("attention", "softmax", FORMS),
         ("min_probability", -0.1, SHARE),
         ("nms", 1.0, f"{BELOW_ONE} or null"),
+        ("soft_nms", 0, f"{POSITIVE} or null"),
         ("max_gap_s", -1, NON_NEGATIVE),
         ("min_duration_s", -1, NON_NEGATIVE),
         ("smoothing_s", -1, NON_NEGATIVE),

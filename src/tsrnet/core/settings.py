@@ -10,10 +10,13 @@ Settings are pydantic dataclasses, so that they are checked however they are mad
 
 from __future__ import annotations
 
+import functools
+import re
+import reprlib
 from typing import Annotated, Any, TypeAlias, TypeVar
 
 from omegaconf import OmegaConf
-from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from tsrnet.core.errors import UserError
 
@@ -33,6 +36,36 @@ def _refuse_bool(value: Any) -> Any:
 NotBool = BeforeValidator(_refuse_bool)
 """The last part of an annotated number: pydantic alone takes true for 1."""
 
+_BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""What no name may have: control characters, line breaks, halves of surrogate pairs."""
+
+
+def is_name(text: str) -> bool:
+    """Whether a text can name a video or a class: it is not blank, and a line that can be printed."""
+    return bool(text.strip()) and not _BREAKS.search(text)
+
+
+def _check_name(text: str) -> str:
+    if not is_name(text):
+        raise ValueError("not a name")
+    return text
+
+
+def as_number(text: str) -> float:
+    """A number as text; ValueError for anything else. float() alone takes "1_0" for 10."""
+    if "_" in text:
+        raise ValueError(f"could not convert {text}")
+    return float(text)
+
+
+def _number(value: Any) -> Any:
+    return as_number(value) if isinstance(value, str) else _refuse_bool(value)
+
+
+Name = Annotated[str, AfterValidator(_check_name), Field(description="a name in one line")]
+"""Of a video, a class or a subset."""
+Number = Annotated[float, BeforeValidator(_number), Field(description="a number")]
+"""Of an annotation file, where it may be written as text; it may be NaN or infinite."""
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), NotBool]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), NotBool]
 Share = Annotated[float, Field(ge=0, le=1), NotBool]
@@ -50,17 +83,36 @@ def settings_of(kind: type[T], node: Any, *, where: str) -> T:
     is added, or with a complete dotted key.
     """
     values = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
-    adapter = TypeAdapter(kind)
+    adapter = _adapter(kind)
     try:
         return adapter.validate_python(values, extra="ignore")
     except ValidationError as error:
-        raise UserError(_sentence(error.errors()[0], adapter.json_schema(), where)) from error
+        raise UserError(
+            _sentence(error.errors(include_url=False)[0], adapter.json_schema(), where)
+        ) from error
+
+
+@functools.lru_cache(maxsize=256)
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def shown(value: Any, most: int = 80) -> str:
+    """repr() of at most so many characters, whatever the size of the value."""
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = short.maxlong = most
+    short.maxlevel = 3
+    text = short.repr(value)
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def _sentence(error: Any, schema: _Schema, key: str) -> str:
     """Pydantic's error in our words; the bounds and choices come from the JSON schema of the settings."""
     definitions, node = schema.get("$defs", {}), schema
     for step in error["loc"]:
+        if step in (kinds := _kinds(node)):  # the kind of settings, as their name says it
+            node = kinds[str(step)]
+            continue
         part = _part(node, step, definitions)
         if part is None:  # the name of a union's member: the error is about the whole union
             break
@@ -68,10 +120,21 @@ def _sentence(error: Any, schema: _Schema, key: str) -> str:
     is_dataclass = any("properties" in option for option in _options(node, definitions))
     if error["type"] == "value_error" and is_dataclass:  # of a model_validator
         message = str(error["ctx"]["error"])
-        return message if "." in message.partition(":")[0] else f"{key}.{message}"
+        return message if "." in message.partition(":")[0] else f"{key}.{message}".lstrip(".")
     value = error["input"]
-    got = "nothing" if error["type"] == "missing" else "null" if value is None else repr(value)
-    return f"{key}: got {got}, need {_needed(node)}"
+    if kinds := _kinds(node):  # of settings that begin with a name
+        value = value.get("name") if isinstance(value, dict) else value
+        return f"{key}.name: got {value or 'nothing'}, need one of {', '.join(kinds)}"
+    got = "nothing" if error["type"] == "missing" else "null" if value is None else shown(value)
+    return f"{key}: " * bool(key) + f"got {got}, need {_needed(node)}"
+
+
+def _kinds(node: _Schema) -> dict[str, _Schema]:
+    """Name -> schema, where settings are of one of several kinds and their `name` says which."""
+    for option in node.get("anyOf", [node]):
+        if "discriminator" in option:
+            return {name: {"$ref": place} for name, place in option["discriminator"]["mapping"].items()}
+    return {}
 
 
 def _options(node: _Schema, definitions: _Schema) -> list[_Schema]:

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from tsrnet.core.errors import UserError
 from tsrnet.evaluation.predictions import PredictionBatch, PredictionStore
+from tsrnet.localization.rule import DetectedRuns, VideoScores
+from tsrnet.localization.rules import detect
 from tsrnet.localization.scores import fuse_streams, localization_attention, smooth_scores, weighted_scores
 from tsrnet.localization.segments import Runs, localize, localized_classes
 from tsrnet.localization.settings import LocalizationSettings
@@ -20,16 +22,6 @@ from tsrnet.video.time_grid import TimeGrid
 Floats = npt.NDArray[np.float32]
 _BATCH_ELEMENTS = 16_000_000
 """Snippets x classes of a batch, padded: 64 MB."""
-
-
-@dataclass(frozen=True)
-class DetectedRuns:
-    """Detections on the snippet grid, (r,) each: class index, snippets [start, stop), score."""
-
-    label: npt.NDArray[np.int64]
-    start: npt.NDArray[np.int64]
-    stop: npt.NDArray[np.int64]
-    score: Floats
 
 
 @dataclass(frozen=True)
@@ -106,8 +98,6 @@ def localize_batch(
     if len(each) > 1:
         probabilities["fusion"] = fuse_probabilities([one.probabilities for one in each])
     top = list(probabilities.values())[-1].argmax(dim=1)
-    classes = localized_classes(mean, min_probability=settings.min_probability)
-    video, label = classes.nonzero(as_tuple=True)
     lengths = batch.mask.sum(dim=1).tolist()
     grids = [grid_of(name, n) for name, n in zip(batch.ids, lengths, strict=True)]
     rates = torch.tensor([grid.rate_hz for grid in grids])
@@ -115,10 +105,15 @@ def localize_batch(
         name: localization_attention(one.logits, one.weights, batch.mask, form=settings.attention)
         for name, one in streams.items()
     }
-    scores = _fused(streams, attention, video, label, settings, rates)
-    runs = localize(scores, batch.mask[video], settings, rate_hz=rates[video])
-    runs = replace(runs, score=runs.score * mean[video, label][runs.row] ** settings.class_power)
-    found = _by_video(runs, video, label, len(batch.ids))
+    if settings.rule is None:
+        classes = localized_classes(mean, min_probability=settings.min_probability)
+        video, label = classes.nonzero(as_tuple=True)
+        scores = _fused(streams, attention, video, label, settings, rates)
+        runs = localize(scores, batch.mask[video], settings, rate_hz=rates[video])
+        runs = replace(runs, score=runs.score * mean[video, label][runs.row] ** settings.class_power)
+        found = _by_video(runs, video, label, len(batch.ids))
+    else:
+        found = [detect(_scores_of(each, row, grid.rate_hz), settings.rule) for row, grid in enumerate(grids)]
     rows = torch.arange(len(batch.ids))
     top_scores = _fused(streams, attention, rows, top, settings, rates)
     top_activations = {name: s.activations_of(rows, top) for name, s in streams.items()}
@@ -158,9 +153,20 @@ def _fused(
     return smooth_scores(fused, mask, width=settings.smoothing_s * rates[video])
 
 
+def _scores_of(streams: Sequence[PredictionBatch], row: int, rate_hz: float) -> VideoScores:
+    """What all streams say of one video of their batch."""
+    length = len(streams[0].activations[row])
+    return VideoScores(
+        np.stack([one.probabilities[row].double().numpy() for one in streams]),
+        np.stack([one.weights[row, :length].double().mean(dim=-1).numpy() for one in streams]),
+        np.stack([one.activations[row].astype(np.float64) for one in streams]),
+        rate_hz,
+    )
+
+
 def _by_video(runs: Runs, video: Tensor, label: Tensor, num_videos: int) -> list[DetectedRuns]:
     """Rows are in order of their videos, so runs are too."""
     ends = torch.bincount(video[runs.row], minlength=num_videos).cumsum(0).tolist()
-    columns = [column.numpy() for column in (label[runs.row], runs.start, runs.stop, runs.score)]
+    columns = [c.numpy() for c in (label[runs.row], runs.start.double(), runs.stop.double(), runs.score)]
     split = [np.split(column, ends[:-1]) for column in columns]
     return [DetectedRuns(*some) for some in zip(*split, strict=True)]

@@ -12,6 +12,7 @@ from torch import Tensor
 from torchvision.ops import batched_nms
 
 from tsrnet.localization.settings import LocalizationSettings
+from tsrnet.localization.suppression import soft_nms
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ def localize(scores: Tensor, mask: Tensor, settings: LocalizationSettings, *, ra
     runs = runs[runs.stop - runs.start >= settings.min_duration_s * rate_hz[runs.row]]
     if settings.nms is not None:
         runs = suppress(runs, tiou=settings.nms)
+    if settings.soft_nms is not None:
+        runs = soften(runs, sigma=settings.soft_nms)
     return runs[torch.argsort(runs.row * (scores.shape[1] + 1) + runs.start, stable=True)]
 
 
@@ -102,3 +105,17 @@ def suppress(runs: Runs, *, tiou: float) -> Runs:
     """Of two runs of a row that overlap by more than `tiou`, only the one with the higher score."""
     boxes = torch.stack([runs.start, runs.row * 0, runs.stop, runs.row * 0 + 1], dim=1)
     return runs[batched_nms(boxes.double(), runs.score.double(), runs.row, tiou)]
+
+
+def soften(runs: Runs, *, sigma: float) -> Runs:
+    """Of two runs of a row that overlap, the one with the lower score loses some of it: soft-NMS."""
+    columns = []
+    for row in torch.unique(runs.row):
+        some = runs[runs.row == row]
+        spans = torch.stack([some.start, some.stop, some.score], dim=1).tolist()
+        kept = torch.tensor(soft_nms(spans, sigma=sigma), dtype=torch.float64)
+        columns.append(torch.cat([row.expand(len(kept), 1), kept], dim=1))
+    if not columns:
+        return runs
+    row, start, stop, score = torch.cat(columns).unbind(dim=1)
+    return Runs(row.long(), start.long(), stop.long(), score.to(runs.score.dtype))

@@ -7,40 +7,46 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from tsrnet.core.settings import KNOWN_KEYS, NonNegative, NotBool, Share, ShareBelowOne
+from tsrnet.core.settings import KNOWN_KEYS, NonNegative, NotBool, Share
+from tsrnet.localization.rules import RuleSettings
+from tsrnet.localization.suppression import SuppressionSettings
 
 AttentionForm: TypeAlias = Literal["standardized", "max", "raw", "none"]
 Threshold = Annotated[float, Field(gt=0, lt=1), NotBool]
 
 
 @dataclass(frozen=True, config=KNOWN_KEYS)
-class LocalizationSettings:
+class LocalizationSettings(SuppressionSettings):
     """Constants of the localisation: θ of eq. (11), threshold, D5, D9, and options beyond the paper.
 
-    `threshold`: one, or several. Several need `nms`: of two segments of a class with a larger tIoU, the one
-    with the lower score is removed. `max_gap_s`: fills gaps up to this length. `min_duration_s`:
-    removes shorter segments. `score` of a segment: "mean" or "max" of its snippets, or "contrast", the mean
-    minus the mean of a quarter of its length on each side. It is multiplied by the probability of the class
-    to the power of `class_power`. `smoothing_s`: width of a moving mean over the scores of the snippets.
+    `threshold`: one, or several, which need `nms` or `soft_nms`. `max_gap_s`: fills gaps up to this length.
+    `min_duration_s`: removes shorter segments. `score` of a segment: "mean" or "max" of its snippets, or
+    "contrast", the mean minus the mean of a quarter of its length on each side. It is multiplied by the
+    probability of the class to the power of `class_power`. `smoothing_s`: width of a moving mean over the
+    scores of the snippets.
+    `rule`: that of another paper in place of all these; θ and `attention` are then for pictures only.
     """
 
     theta: Share = 0.5
     threshold: Threshold | Annotated[tuple[Threshold, ...], Field(min_length=1)] = 0.2
     attention: AttentionForm = "standardized"
     min_probability: Share = 0.1
-    nms: ShareBelowOne | None = None
     max_gap_s: NonNegative = 0.0
     min_duration_s: NonNegative = 0.0
     score: Literal["mean", "max", "contrast"] = "mean"
     class_power: NonNegative = 0.0
     smoothing_s: NonNegative = 0.0
+    rule: RuleSettings | None = None
 
     @model_validator(mode="after")
     def _check_nms(self) -> LocalizationSettings:
-        if self.nms is None and len(self.thresholds) > 1:
+        if self.nms is None and self.soft_nms is None and len(self.thresholds) > 1:
             raise ValueError("nms: got null, need a tIoU for several thresholds, whose segments overlap")
         return self
 
     @property
     def thresholds(self) -> tuple[float, ...]:
+        """On the fused score; none where the rule is another paper's."""
+        if self.rule is not None:
+            return ()
         return self.threshold if isinstance(self.threshold, tuple) else (self.threshold,)
