@@ -116,12 +116,12 @@ def test_odd_predictions_are_counted(truth: Path) -> None:
 @pytest.mark.parametrize(
     ("results", "words"),
     [
-        ('{"results": {"a": [}}', ("not valid JSON", "line 1")),
+        ('{"results": {"a": [}}', ("not a JSON file", "line 1")),
         ('{"version": "1"}', ('lacks "results"',)),
-        ('{"results": {"a": [], "a": []}}', ("'a' is there twice",)),
+        ('{"results": {"a": [], "a": []}}', ("'a' is listed twice",)),
         ({"a": {"label": "Jump"}}, ("'a'", "need a list")),
-        ({"a": [row("Jump", 0, 1), row("Jump", 0, 1, "high")]}, ("'a', prediction 2", '"high"', "numbers")),
-        ({"a": [row("Jump", 0, 1, True)]}, ("prediction 1", "true")),
+        ({"a": [row("Jump", 0, 1), row("Jump", 0, 1, "high")]}, ("'a', prediction 2", "'high'", "numbers")),
+        ({"a": [row("Jump", 0, 1, True)]}, ("prediction 1", "True")),
         ({"a": [{"label": "Jump", "segment": [3], "score": 0.5}]}, ("prediction 1", "[start, end]")),
         ({"a": [row("Jump", 0, 1, float("nan"))]}, ("'a'", "score nan", "finite")),
         ({"a": [row("Jump", 0, float("inf"))]}, ("'a'", "inf", "finite")),

@@ -24,7 +24,7 @@ def export(config: DictConfig) -> None:
 
     from tsrnet.core.errors import UserError
     from tsrnet.core.files import atomic_path
-    from tsrnet.datasets.annotation_files import read_json
+    from tsrnet.core.reading import read_json
     from tsrnet.datasets.records import counted
     from tsrnet.reporting.interchange.activitynet import read_submission
     from tsrnet.reporting.interchange.video_segments import best_segments, classes_of

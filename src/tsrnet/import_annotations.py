@@ -19,7 +19,7 @@ def import_annotations(config: DictConfig) -> None:
 
     from tsrnet.core.errors import UserError
     from tsrnet.core.files import atomic_path
-    from tsrnet.datasets.annotation_files import read_json, read_text
+    from tsrnet.core.reading import read_json, read_text
     from tsrnet.datasets.records import counted, listed
     from tsrnet.export import with_files
     from tsrnet.reporting.interchange.activitynet import ground_truth

@@ -99,7 +99,7 @@ def test_what_lacks_is_named(tmp_path: Path) -> None:
         ("v_c,285,9.5,30.0,29.9,testing,280\r\n", "", r"video_info_new\.csv: 'v_c' is missing \(1 ids"),
         ("v_c,", "v_x,", r"video_info_new\.csv: 'v_c' is missing \(2 ids.*same release"),
         ("v_c,", "v_e,", r"video 'v_e': is listed twice; remove"),
-        ("fps", "rate", r"columns.*need \['fps'\]"),
+        ("fps", "rate", "columns.*need each of fps once"),
         (",testing,", ",,", r"video_info_new\.csv, line 4: a value is missing"),
         ("30.0", "0", "'-a': got fps 0"),
     ],

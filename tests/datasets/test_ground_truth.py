@@ -95,7 +95,7 @@ def test_a_list_of_videos_is_lines_or_json(tmp_path: Path, text: str) -> None:
         ("[]", "is not a list of ids"),
         ("[1]", "is not a list of ids"),
         ('{"a": 1}', "is not a list of ids"),
-        ("[a", "is not valid JSON"),
+        ("[a", "is not a JSON file"),
         ("video\nvideo_validation", "got 1 of 2 ids that the scored subset lacks, such as 'video'"),
     ],
 )

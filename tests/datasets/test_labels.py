@@ -114,7 +114,7 @@ def test_what_does_not_fit_together_is_counted_and_listed(videos: Path) -> None:
         ("video,label\na,Run\nb,Run,fast\nd,Hop", "line 3: got 'b', 'Run', 'fast'; need"),
         ("a,Run\n,Run\nd,Hop", "line 2: got no video in '', 'Run'"),
         ("a,Run|\nd,Hop", r"line 1: got label 'Run\|', need labels separated by \|"),
-        ('"a,Run\nd,Hop', "line 2: unexpected end of data; close the quotes"),
+        ('"a,Run\nd,Hop', "line 1: unexpected end of data; close the quotes"),
         ("a,Run,train\nd,Hop,tset", "line 2: got subset 'tset', need one of train, training"),
         ("a,Run,train\nd,Hop", "line 2: got subset ''"),
         ("a,Run,train\nd,Hop,test\na.mp4,Hop,test", "video 'a': is in the subsets 'test', 'train', need one"),
@@ -202,7 +202,7 @@ def test_json_keeps_segments_of_test_videos(videos: Path) -> None:
     alone = write_json(videos, **{name: entry("training", label) for name, label in LABELS.items()})
     held_out = read_labels(alone, videos, holdout=0.34).test
     assert [len(record.segments) for record in held_out] == [1, 1]
-    with pytest.raises(UserError, match=r"labels\.json: video 'b': is not in ActivityNet's layout.*'subset'"):
+    with pytest.raises(UserError, match=r"labels\.json: video 'b': subset: got nothing"):
         read_labels(write_json(videos, a=entry("train", "Run"), b={"annotations": []}), videos)
 
 

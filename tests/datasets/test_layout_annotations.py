@@ -169,5 +169,5 @@ def test_frames_by_duration_are_the_frame_rate(tmp_path: Path) -> None:
     path.write_text(json.dumps({"database": database}))
     assert [record.fps for record in detection_records(path)] == [599 / 20, 25.0, None]
     path.write_text(json.dumps({"database": {"a": entry("training", frame="many")}}))
-    with pytest.raises(UserError, match="video 'a': got no fps of frame / duration"):
+    with pytest.raises(UserError, match="video 'a': frame: got 'many', need a number > 0"):
         list(detection_records(path))

@@ -74,16 +74,31 @@ def test_odd_segments_are_kept_and_remarked(tmp_path: Path) -> None:
         ({"a": entry(duration=0)}, "'a'.*duration 0.*above 0"),
         ({"a": entry(duration=float("inf"))}, "'a'.*duration inf.*above 0"),
         ({"a": entry(duration=float("nan"))}, "'a'.*duration nan.*above 0"),
-        ({"a": entry(duration="long")}, "'a'.*could not convert"),
+        ({"a": entry(duration="long")}, "'a': duration: got 'long', need a number"),
         ({"a": entry(fps=0)}, "'a'.*fps 0.*above 0"),
-        ({"a": {"duration": 1, "annotations": []}}, "'a'.*'subset'.*need"),
-        ({"a": {"subset": "training", "duration": 1}}, "'a'.*'annotations'.*need"),
-        ({"a": entry(annotations=[{"segment": [0, 1]}])}, "'a'.*'label'"),
-        ({"a": entry(annotations=[{"label": "Squat", "segment": None}])}, "'a'.*layout"),
-        ({"a": entry(annotations=[{"label": "Squat", "segment": "0-1"}])}, "'a'.*layout"),
-        ({"a": entry(annotations=[{"label": None, "segment": [0, 1]}])}, "'a'.*None"),
-        ({"a": entry((1, 2, 3))}, "'a'.*layout"),  # type: ignore[arg-type]
-        ({"a": []}, "'a'.*layout"),
+        ({"a": {"duration": 1, "annotations": []}}, "'a': subset: got nothing"),
+        ({"a": {"subset": "training", "duration": 1}}, "'a': annotations: got nothing"),
+        ({"a": entry(annotations=[{"segment": [0, 1]}])}, "'a': annotations.0.label: got nothing"),
+        (
+            {"a": entry(annotations=[{"label": "Squat", "segment": None}])},
+            "segment: got null, need a list of 2 numbers",
+        ),
+        (
+            {"a": entry(annotations=[{"label": "Squat", "segment": "12"}])},
+            "segment: got '12', need a list of 2 numbers",
+        ),
+        (
+            {"a": entry(annotations=[{"label": None, "segment": [0, 1]}])},
+            "label: got null, need a name in one line",
+        ),
+        ({"a": entry((1, 2, 3))}, r"got \[1, 2, 3\], need a list of 2"),  # type: ignore[arg-type]
+        ({"a": []}, r"'a': got \[\], need a mapping"),
+        ({"a": entry((1, 10**400))}, "a number of 401 digits"),
+        ({"a": entry((1, True))}, "got True, need a"),
+        ({"a": entry((1, "1_0"))}, "got '1_0', need a"),  # float() takes it for 10
+        ({"a": entry(annotations=[{"label": "\ud800"}])}, "is not a JSON file.*surrogates"),
+        ({"a": entry(annotations=[{"label": "a\nb"}])}, "label: got 'a\\\\nb', need a name in one line"),
+        ({"a" * 251: entry()}, "video id 'aaa.*got 251 bytes, need at most 250"),
         ([], "need database"),
     ],
 )
@@ -113,7 +128,7 @@ def test_a_file_of_another_layout_is_named(tmp_path: Path, text: str) -> None:
 def test_missing_files_folders_and_bytes_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"missing\.json: there is no such.*put it there"):
         read_activitynet_json(tmp_path / "missing.json")
-    with pytest.raises(UserError, match="not readable text"):
+    with pytest.raises(UserError, match=r"cannot be read \(Is a directory"):
         read_activitynet_json(tmp_path)
     (tmp_path / "bytes.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UserError, match=r"bytes\.json: is not readable text"):

@@ -152,7 +152,7 @@ def test_a_malformed_text_file_is_named(texts: Path, name: str, text: str, messa
         ("60.0", "long", "0000007': could not convert.*need filename, video-duration, fps"),
         ("60.0", "0", "0000007': got duration 0"),
         ("0000008", "0000007", "0000007': is listed twice"),
-        ("video-duration", "seconds", r"need \['video-duration'\]"),
+        ("video-duration", "seconds", r"need each of video-duration once"),
     ],
 )
 def test_a_malformed_table_is_named(texts: Path, old: str, new: str, message: str) -> None:

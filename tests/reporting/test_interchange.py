@@ -356,7 +356,7 @@ ANNOTATION = {"result": [region("Run")]}
         (read_labels, labels(timestamps=[1]), "video 'a': got timestamps [1], need [start, end]"),
         (read_labels, labels(timestamps=[-1, 2]), "got segment [-1, 2], need 0 <= start <= end"),
         (read_labels, labels(label=0), "got label 0, need a text"),
-        (read_csv, "", "got columns None, need ['video', 'label', 'start_s', 'end_s']"),
+        (read_csv, "", "got columns [], need each of video, label, start_s, end_s once"),
         (read_csv, "video;label\n", "got columns ['video;label']"),
         (read_csv, "video,label,start_s,end_s\n,Run,1,2\n", "line 2: names no video"),
         (read_csv, "video,label,start_s,end_s\na,Run,1,x\n", "line 2: got 'x', need a number"),

@@ -64,7 +64,7 @@ def _number(value: Any) -> Any:
 
 Name = Annotated[str, AfterValidator(_check_name), Field(description="a name in one line")]
 """Of a video, a class or a subset."""
-Number = Annotated[float, BeforeValidator(_number), Field(description="a number")]
+Number = Annotated[float, BeforeValidator(_number)]
 """Of an annotation file, where it may be written as text; it may be NaN or infinite."""
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), NotBool]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), NotBool]
@@ -83,7 +83,7 @@ def settings_of(kind: type[T], node: Any, *, where: str) -> T:
     is added, or with a complete dotted key.
     """
     values = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
-    adapter = _adapter(kind)
+    adapter: TypeAdapter[T] = _adapter(kind)  # type: ignore[arg-type]  # all kinds are hashable
     try:
         return adapter.validate_python(values, extra="ignore")
     except ValidationError as error:
@@ -168,6 +168,8 @@ def _needed(node: _Schema, *, many: bool = False) -> str:
         return str(node["const"])
     if "enum" in node:
         return ("" if many else "one of ") + ", ".join(map(str, node["enum"]))
+    if pair := node.get("prefixItems"):  # of a tuple
+        return f"a list of {len(pair)} {_needed(pair[0], many=True)}"
     if kind == "array":
         items = f" of {_needed(node['items'], many=True)}" if node.get("items") else ""
         return ("lists" if many else "a list") + items

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from tsrnet.core.errors import UserError
+from tsrnet.core.reading import read_json, read_table
 from tsrnet.datasets.activitynet_layout import activitynet_records, read_activitynet_json
-from tsrnet.datasets.annotation_files import read_json, read_table
 from tsrnet.datasets.records import Annotations, VideoDataset, VideoRecord, check_records, classes_of
 from tsrnet.datasets.subsets import split_subsets
 from tsrnet.datasets.video_folder import VideoFolder

@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tsrnet.core.errors import UserError
-from tsrnet.datasets.annotation_files import read_json
+from tsrnet.core.reading import as_kind, read_json
+from tsrnet.core.settings import Name, Number, shown
 from tsrnet.datasets.records import Annotations, Segment, VideoRecord, check_records
 from tsrnet.datasets.subsets import SUBSETS
+
+
+@dataclass(frozen=True)
+class _Annotation:
+    label: Name
+    segment: tuple[Number, Number] = cast(Any, None)  # may be missing, but not be null
+
+
+@dataclass(frozen=True)
+class _Entry:
+    subset: Name
+    annotations: tuple[_Annotation, ...]
+    duration: Number | None = None
+    fps: Number | None = None
 
 
 def read_activitynet_json(path: Path, *, classes: Sequence[str] | None = None) -> Annotations:
@@ -35,31 +51,16 @@ def activitynet_records(
     the subset "testing" may lack annotations. `subset`: of entries that name none; None: all must.
     """
     for video_id, entry in database.items():
-        try:
-            part = _name(entry["subset"] if subset is None else entry.get("subset", subset))
-            hidden = SUBSETS.get(part.lower()) == "testing"
-            found = entry.get("annotations", []) if hidden else entry["annotations"]
-            labels = tuple(sorted({_name(annotation["label"]) for annotation in found}))
-            segments = tuple(_segment(annotation) for annotation in found if "segment" in annotation)
-            duration_s, fps = (_number(entry.get(key)) for key in ("duration", "fps"))
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-            raise UserError(
-                f"{path}: video {video_id!r}: is not in ActivityNet's layout ({error!r}); need subset and "
-                "annotations with label and, where known, segment [start, end]"
-            ) from error
-        yield VideoRecord(video_id, part, duration_s, labels, segments, fps)
-
-
-def _segment(annotation: Any) -> Segment:
-    start_s, end_s = annotation["segment"]
-    return Segment(float(start_s), float(end_s), annotation["label"])
-
-
-def _number(value: Any) -> float | None:
-    return None if value is None else float(value)
-
-
-def _name(value: Any) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise TypeError(f"got {value!r} for a name")
-    return value
+        if isinstance(entry, dict):
+            given = {} if subset is None else {"subset": subset}
+            named = str({**given, **entry}.get("subset")).lower()
+            hidden = {"annotations": ()} if SUBSETS.get(named) == "testing" else {}
+            entry = {**given, **hidden, **entry}
+        read: _Entry = as_kind(_Entry, entry, f"{path}: video {shown(video_id)}")
+        labels = tuple(sorted({annotation.label for annotation in read.annotations}))
+        segments = tuple(
+            Segment(*annotation.segment, annotation.label)
+            for annotation in read.annotations
+            if annotation.segment is not None
+        )
+        yield VideoRecord(video_id, read.subset, read.duration, labels, segments, read.fps)

@@ -17,8 +17,8 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch.utils.data import DataLoader
 
 from tsrnet.core.errors import UserError
+from tsrnet.core.reading import read_table
 from tsrnet.datasets import named
-from tsrnet.datasets.annotation_files import read_table
 from tsrnet.datasets.availability import Availability, find_features
 from tsrnet.datasets.batch import Sample, TrainingBatch, VideoBatch
 from tsrnet.datasets.overlap import read_overlap, shipped_overlap

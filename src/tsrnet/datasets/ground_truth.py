@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tsrnet.core.errors import UserError
+from tsrnet.core.reading import read_json, read_text
 from tsrnet.datasets.activitynet_layout import activitynet_records, read_database
-from tsrnet.datasets.annotation_files import read_text
 from tsrnet.datasets.records import Segment, VideoRecord, check_records, labels_of, listed
 from tsrnet.datasets.subsets import SUBSETS, split_subsets
 from tsrnet.datasets.thumos14 import (
@@ -87,12 +86,7 @@ def _read_ids(path: Path, known: set[str]) -> set[str]:
     text = read_text(path).strip()
     ids = text.splitlines()
     if text.startswith(("[", "{")):
-        try:
-            ids = json.loads(text)
-        except ValueError as error:
-            raise UserError(
-                f"{path}: is not valid JSON ({error}); need a list of ids, or one id per line"
-            ) from error
+        ids = read_json(path)
     if not isinstance(ids, list) or not ids or not all(isinstance(video, str) for video in ids):
         raise UserError(f"{path}: is not a list of ids; need one id per line, or a JSON list")
     ids = [video.strip() for video in ids if video.strip()]

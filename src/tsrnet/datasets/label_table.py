@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tsrnet.core.errors import UserError
-from tsrnet.datasets.annotation_files import read_text
+from tsrnet.core.reading import read_rows, read_text
 from tsrnet.datasets.records import VideoRecord, listed
 from tsrnet.datasets.subsets import SUBSETS
 
@@ -76,17 +74,16 @@ def _split(path: Path, text: str) -> list[tuple[int, list[str]]]:
     best: list[tuple[int, list[str]]] = []
     most, problem = 0, f"{path}: got no row with two columns; {_NEED}"
     for delimiter in _DELIMITERS:
-        reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True, strict=True)
         rows = []
         try:
-            for row in reader:
+            for line, row in read_rows(path, text, delimiter=delimiter, skip_spaces=True):
                 cells = [cell.strip() for cell in row]
                 while cells and not cells[-1]:
                     cells.pop()
                 if cells:
-                    rows.append((reader.line_num, cells))
-        except csv.Error as error:  # with the right delimiter it is the quotes
-            problem = f"{path}, line {reader.line_num}: {error}; close the quotes, {_NEED}"
+                    rows.append((line, cells))
+        except UserError as error:  # with the right delimiter it is the quotes
+            problem = f"{error}, {_NEED}"
             continue
         if (count := sum(len(cells) > 1 for _, cells in rows)) > most:
             best, most = rows, count

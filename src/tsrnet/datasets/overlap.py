@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tsrnet.core.errors import UserError
-from tsrnet.datasets.annotation_files import read_table, read_text
+from tsrnet.core.reading import read_table, read_text
 from tsrnet.datasets.records import check_label
 
 _COLUMNS = ("untrimmed", "trimmed")

@@ -12,6 +12,10 @@ from pathlib import Path
 
 from tsrnet.core.errors import UserError
 from tsrnet.core.files import check_id
+from tsrnet.core.settings import is_name, shown
+
+_COMPARED = 100
+"""Characters of a label that is not known for which the nearest class is searched."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,9 @@ def check_records(
     kept: dict[str, VideoRecord] = {}
     remarks: list[str] = []
     for record in records:
-        where = f"{path}: video {record.id!r}"
+        where = f"{path}: video {shown(record.id)}"
+        if wrong := [name for name in (record.subset, *record.labels) if not is_name(name)]:
+            raise UserError(f"{where}: got the name {shown(wrong[0])}, need a text in one line; correct it")
         try:
             check_id(record.id)
         except UserError as error:
@@ -161,9 +167,9 @@ def check_segment(segment: Segment, *, where: str) -> None:
 def check_label(label: str, classes: Sequence[str], *, where: str) -> None:
     """UserError that begins with `where` and offers the nearest class, unless `label` is a class."""
     if label not in classes:
-        nearest = get_close_matches(label, classes, n=1, cutoff=0)
+        nearest = get_close_matches(label[:_COMPARED], classes, n=1, cutoff=0)
         offer = f"; did you mean {nearest[0]!r}?" if nearest else ""
-        raise UserError(f"{where}: got label {label!r}, need one of the {len(classes)} classes{offer}")
+        raise UserError(f"{where}: got label {shown(label)}, need one of the {len(classes)} classes{offer}")
 
 
 def _oddities(record: VideoRecord, segment: Segment, count: int) -> Iterable[str]:
@@ -178,7 +184,7 @@ def _oddities(record: VideoRecord, segment: Segment, count: int) -> Iterable[str
 
 
 def _text(segment: Segment) -> str:
-    return f"{segment.start_s:.10g} to {segment.end_s:.10g} s of {segment.label!r}"
+    return f"{segment.start_s:.10g} to {segment.end_s:.10g} s of {shown(segment.label)}"
 
 
 def labels_of(segments: Iterable[Segment]) -> tuple[str, ...]:
@@ -194,7 +200,7 @@ def classes_of(records: Iterable[VideoRecord]) -> tuple[str, ...]:
 def listed(names: Sequence[str], most: int = 5) -> str:
     """As "'a', 'b' and 7 more"."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(map(repr, names[:most])) + more
+    return ", ".join(map(shown, names[:most])) + more
 
 
 def counted(count: int, what: str) -> str:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from tsrnet.core.errors import UserError
+from tsrnet.core.reading import read_json, read_table, read_text, reading
+from tsrnet.core.settings import as_number, shown
 from tsrnet.datasets.activitynet_layout import activitynet_records, read_database
-from tsrnet.datasets.annotation_files import read_json, read_table, read_text
 from tsrnet.datasets.records import (
     Segment,
     VideoDataset,
@@ -165,9 +166,9 @@ def _read_segments(path: Path, label: str, segments: dict[str, list[Segment]]) -
             continue
         try:
             video_id, start, end = line.split()
-            segment = Segment(float(start), float(end), label)
+            segment = Segment(as_number(start), as_number(end), label)
         except ValueError as error:
-            raise UserError(f"{path}, line {number}: got {line!r}, need: video start end") from error
+            raise UserError(f"{path}, line {number}: got {shown(line)}, need: video start end") from error
         check_segment(segment, where=f"{path}, line {number}: video {video_id!r}")
         segments.setdefault(video_id, []).append(segment)
 
@@ -180,7 +181,7 @@ def _read_durations(path: Path) -> dict[str, tuple[float, float]]:
         if video_id in durations:
             raise UserError(f"{path}: video {video_id!r}: is listed twice; remove one of the two")
         try:
-            durations[video_id] = float(row["video-duration"]), float(row["fps"])
+            durations[video_id] = as_number(row["video-duration"]), as_number(row["fps"])
         except ValueError as error:
             raise UserError(f"{path}: video {video_id!r}: {error}; need {', '.join(columns)}") from error
     return durations
@@ -215,13 +216,9 @@ def _read_meta(path: Path, variable: str) -> dict[str, set[str]]:
         raise UserError(f"{path}: reading this file needs scipy; pip install 'tsrnet[thumos]'") from error
     if not path.is_file():
         raise UserError(f"{path}: there is no such file; put it there or take weak_labels=temporal")
-    try:
+    with reading(path, f"THUMOS14's file with {variable}"):
         entries = loadmat(path, simplify_cells=True)[variable]
         return {entry["video_name"]: {entry["primary_action"], *_names(entry)} for entry in entries}
-    except Exception as error:  # scipy's own errors have no common base
-        raise UserError(
-            f"{path}: is not THUMOS14's file with {variable} ({error!r}); get it again"
-        ) from error
 
 
 def _names(entry: Any) -> list[str]:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from tsrnet.core.errors import UserError
-from tsrnet.datasets.annotation_files import read_text
+from tsrnet.core.reading import read_text
+from tsrnet.core.settings import shown
 from tsrnet.datasets.records import VideoDataset, VideoRecord, check_label, check_records
 from tsrnet.datasets.subsets import Parts
 from tsrnet.datasets.video_folder import VideoFolder, without_suffix
@@ -40,7 +41,7 @@ def read_ucf101(
             clip = PurePosixPath(line.split()[0])
             where = f"{path}, line {number}"
             if len(clip.parts) != 2 or without_suffix(clip.name) == clip.name:
-                raise UserError(f"{where}: got {line!r}, need <class>/<clip>.avi; get the file again")
+                raise UserError(f"{where}: got {shown(line)}, need <class>/<clip>.avi; get the file again")
             # the folder tells the class: HandstandPushups/v_HandStandPushups_g01_c01.avi
             label = clip.parts[0]
             check_label(label, known, where=where)
@@ -72,7 +73,7 @@ def _read_classes(path: Path) -> tuple[str, ...]:
         expected = len(words) == 2 and words[0] == str(len(names) + 1)
         if not expected or words[1] in names or words[1].startswith("."):
             raise UserError(
-                f"{path}, line {number}: got {line!r}, need '{len(names) + 1} <class>', each once"
+                f"{path}, line {number}: got {shown(line)}, need '{len(names) + 1} <class>', each once"
             )
         names.append(words[1])
     return tuple(names)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from tsrnet.core.errors import UserError
+from tsrnet.core.reading import read_json, reading
+from tsrnet.core.settings import as_number, shown
 from tsrnet.metrics.detection import Segments
 
 _PREFIX = "v_"
@@ -70,11 +71,11 @@ def read_predictions(path: Path, truth: GroundTruth, *, classify: bool, swap: bo
         by_video = _lines(path, labels | {truth.numbers[c]: labels[c] for c in truth.numbers}, unknown)
     if unknown:
         label = min(unknown)
-        nearest = get_close_matches(label, truth.classes, n=3, cutoff=0)
+        nearest = get_close_matches(label[:100], truth.classes, n=3, cutoff=0)
         raise UserError(
-            f"{path}: got label {label!r} ({sum(unknown.values())} predictions of"
+            f"{path}: got label {shown(label)} ({sum(unknown.values())} predictions of"
             f" {len(unknown)} unknown labels), need one of the ground truth's {len(truth.classes)};"
-            f" nearest: {', '.join(map(repr, nearest))}"
+            f" nearest: {', '.join(map(shown, nearest))}"
         )
     warnings: Counter[str] = Counter()
     names = _names(path, by_video, truth, warnings)
@@ -98,12 +99,8 @@ def read_predictions(path: Path, truth: GroundTruth, *, classify: bool, swap: bo
 def _submission(
     path: Path, labels: Mapping[str, int], unknown: Counter[str], classify: bool
 ) -> dict[str, Sequence[Row]]:
-    def compact(pairs: list[tuple[str, Any]]) -> Any:
+    def compact(entry: dict[str, Any]) -> Any:
         """A prediction as a tuple as soon as it is read: a file of 500 MB must fit."""
-        entry = dict(pairs)
-        if len(entry) < len(pairs):
-            key = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-            raise UserError(f"{path}: {key!r} is there twice in one object; join the two")
         try:
             label, score = entry["label"], entry["score"]
             start_s, end_s = (0.0, 1.0) if classify else entry["segment"]
@@ -116,53 +113,42 @@ def _submission(
         except (KeyError, TypeError, ValueError):
             return entry
 
-    try:
-        content = json.loads(path.read_bytes(), object_pairs_hook=compact)
-    except FileNotFoundError as error:
-        raise UserError(f"predictions: got {path}, there is no such file") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: is not valid JSON ({error}); write it again") from error
+    content = read_json(path, entry=compact)
     results = content.get("results") if isinstance(content, dict) else None
     if not isinstance(results, dict):
         raise UserError(f'{path}: lacks "results"; need {{"results": {{video id: [predictions]}}}}')
     needed = "label and score" if classify else "label, score and segment [start, end]"
     for video, rows in results.items():
         if not isinstance(rows, list):
-            raise UserError(f"{path}: video {video!r}: got {rows!r:.80}, need a list of predictions")
+            raise UserError(f"{path}: video {shown(video)}: got {shown(rows)}, need a list of predictions")
         for number, row in enumerate(rows):
             if type(row) is not tuple:
-                shown = json.dumps(row)[:120]
                 raise UserError(
-                    f"{path}: video {video!r}, prediction {number + 1}: got {shown}, need {needed} as numbers"
+                    f"{path}: video {shown(video)}, prediction {number + 1}: got {shown(row, 120)}, need"
+                    f" {needed} as numbers"
                 )
     return results
 
 
 def _lines(path: Path, labels: Mapping[str, int], unknown: Counter[str]) -> dict[str, list[Row]]:
     by_video: dict[str, list[Row]] = {}
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            for number, line in enumerate(file, 1):
-                fields = line.split()
-                if not fields:
-                    continue
-                try:
-                    video, start_s, end_s, *name, score = fields
-                    row = (float(start_s), float(end_s), float(score))
-                except ValueError as error:
-                    raise UserError(
-                        f"{path}, line {number}: got {line.strip()[:99]!r}, need: video start end class score"
-                    ) from error
-                label = " ".join(name)
-                if label not in labels:
-                    unknown[label] += 1
-                by_video.setdefault(video.removesuffix(".mp4"), []).append(
-                    (labels.get(label, -1), row[0], row[1], row[2])
-                )
-    except FileNotFoundError as error:
-        raise UserError(f"predictions: got {path}, there is no such file") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: is not text ({error}); need .json or lines of text") from error
+    need = reading(path, "lines of text", do="need such lines, or .json")
+    with need, path.open(encoding="utf-8-sig") as file:
+        for number, line in enumerate(file, 1):
+            fields = line.split()
+            if not fields:
+                continue
+            try:
+                video, start_s, end_s, *name, score = fields
+                row = (as_number(start_s), as_number(end_s), as_number(score))
+            except ValueError as error:
+                raise UserError(
+                    f"{path}, line {number}: got {shown(line.strip())}, need: video start end class score"
+                ) from error
+            label = " ".join(name)
+            if label not in labels:
+                unknown[label] += 1
+            by_video.setdefault(video.removesuffix(".mp4"), []).append((labels.get(label, -1), *row))
     return by_video
 
 
@@ -179,7 +165,9 @@ def _names(
             name = video.removeprefix(_PREFIX)
             warnings[f"videos are called {_PREFIX}<id>: read as <id>"] += 1
         if name in spelling:
-            raise UserError(f"{path}: {spelling[name]!r} and {video!r} are the same video; join the two")
+            raise UserError(
+                f"{path}: {shown(spelling[name])} and {shown(video)} are the same video; join the two"
+            )
         spelling[name] = video
         if name in truth.ignored:
             warnings[f"predictions left out, {truth.ignored[name]}"] += len(rows)
@@ -207,8 +195,9 @@ def _checked(
     def first(bad: Any) -> Iterator[str]:
         for row in np.flatnonzero(bad)[:1]:
             start_s, end_s, score = segments.start_s[row], segments.end_s[row], segments.score[row]
+            video = shown(videos[segments.video[row]])
             yield (
-                f"{path}: video {videos[segments.video[row]]!r}: got segment [{start_s:g}, {end_s:g}] with"
+                f"{path}: video {video}: got segment [{start_s:g}, {end_s:g}] with"
                 f" score {score:g} ({bad.sum()} such predictions)"
             )
 

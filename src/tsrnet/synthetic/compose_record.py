@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tsrnet.core.errors import UserError
-from tsrnet.datasets.annotation_files import read_json
+from tsrnet.core.reading import read_json
 from tsrnet.datasets.records import Segment
 from tsrnet.video.time_grid import FRAME_RATE_HZ
 

@@ -15,8 +15,9 @@ import numpy as np
 
 from tsrnet.core.errors import UserError
 from tsrnet.core.object_arrays import read_npy
+from tsrnet.core.reading import as_kind, read_text, reading
+from tsrnet.core.settings import Positive, shown
 from tsrnet.datasets.activitynet_layout import activitynet_records, read_database
-from tsrnet.datasets.annotation_files import read_text
 from tsrnet.datasets.records import (
     Annotations,
     Segment,
@@ -82,10 +83,8 @@ def wtalc_records(folder: Path) -> list[VideoRecord]:
 
 def _rows(folder: Path, name: str, convert: Callable[[Any], Value]) -> list[Value]:
     path = folder / f"{name}.npy"
-    try:
+    with reading(path, "in W-TALC's layout"):
         return [convert(row) for row in read_npy(path)]
-    except (TypeError, ValueError, IndexError) as error:
-        raise UserError(f"{path}: is not in W-TALC's layout ({error}); get it again") from error
 
 
 def _texts(folder: Path, name: str) -> list[str]:
@@ -94,7 +93,7 @@ def _texts(folder: Path, name: str) -> list[str]:
 
 def _text(value: Any) -> str:
     if not isinstance(value, bytes | str):
-        raise TypeError(f"got {value!r} for a name")
+        raise ValueError(f"got {shown(value)} for a name")
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
@@ -128,13 +127,10 @@ def detection_records(path: Path) -> Iterable[VideoRecord]:
     database = dict(read_database(path))
     for video_id, entry in database.items():
         if isinstance(entry, dict) and "fps" not in entry and {"frame", "duration"} <= entry.keys():
-            try:
-                fps = float(entry["frame"]) / float(entry["duration"])
-            except (TypeError, ValueError, ZeroDivisionError) as error:
-                raise UserError(
-                    f"{path}: video {video_id!r}: got no fps of frame / duration ({error})"
-                ) from error
-            database[video_id] = entry | {"fps": fps}
+            where = f"{path}: video {shown(video_id)}"
+            frames = as_kind(Positive, entry["frame"], f"{where}: frame")
+            duration_s = as_kind(Positive, entry["duration"], f"{where}: duration")
+            database[video_id] = entry | {"fps": frames / duration_s}
     yield from activitynet_records(path, database)
 
 

@@ -7,6 +7,8 @@ import io
 from collections.abc import Iterable
 
 from tsrnet.core.errors import UserError
+from tsrnet.core.reading import as_kind, table_rows
+from tsrnet.core.settings import Number, is_name
 from tsrnet.reporting.interchange.video_segments import (
     Reviewed,
     VideoSegments,
@@ -35,32 +37,22 @@ def read_csv(path: str, text: str) -> Reviewed:
 
     Raises UserError that names `path` and the line for a column, a video or a number that is missing.
     """
-    rows = csv.DictReader(io.StringIO(text))
     segments: dict[str, list[Detection]] = {}
     lengths_s: dict[str, float | None] = {}
-    try:
-        if lacking := [name for name in NEEDED if name not in (rows.fieldnames or ())]:
-            raise UserError(
-                f"{path}: got columns {rows.fieldnames}, need {lacking}; add them to the first line"
-            )
-        for row in rows:
-            where = f"{path}, line {rows.line_num}"
-            video = row["video"]
-            if not video:
-                raise UserError(f"{where}: names no video; fill it in or remove the line")
-            length_s = checked_length(where, _number(where, row.get("duration_s")))
-            lengths_s[video] = length_s or lengths_s.get(video)
-            found = segments.setdefault(video, [])
-            if any(row[name] for name in NEEDED[1:]):
-                start_s, end_s = (_number(where, row[name]) for name in NEEDED[2:])
-                found.append(checked_segment(where, row["label"], start_s, end_s))
-    except csv.Error as error:
-        raise UserError(f"{path}, line {rows.line_num}: is not CSV ({error}); write it again") from error
+    for line, row in table_rows(path, text, NEEDED, empty=True):
+        where = f"{path}, line {line}"
+        video = row["video"]
+        if not is_name(video):
+            raise UserError(f"{where}: names no video; fill it in or remove the line")
+        length_s = checked_length(where, _number(where, row.get("duration_s")))
+        lengths_s[video] = length_s or lengths_s.get(video)
+        found = segments.setdefault(video, [])
+        if any(row[name] for name in NEEDED[1:]):
+            start_s, end_s = (_number(where, row[name]) for name in NEEDED[2:])
+            found.append(checked_segment(where, row["label"], start_s, end_s))
     return Reviewed(tuple(VideoSegments(v, tuple(found), lengths_s[v]) for v, found in segments.items()))
 
 
 def _number(where: str, text: str | None) -> float | None:
-    try:
-        return float(text) if text else None
-    except ValueError as error:
-        raise UserError(f"{where}: got {text!r:.40}, need a number; correct it") from error
+    value: float | None = as_kind(Number, text, where) if text else None
+    return value
