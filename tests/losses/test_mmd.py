@@ -139,3 +139,39 @@ def test_median_of_rows_all_alike_falls_back_to_one() -> None:
 def test_sets_that_do_not_fit_are_refused(trimmed: tuple[int, ...], untrimmed: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="got"):
         mmd2(torch.zeros(trimmed), torch.zeros(untrimmed))
+
+
+def test_one_kernel_is_the_gaussian_of_the_paper() -> None:
+    t, u = rows(3, seed=11), rows(2, seed=12, shift=0.5)
+
+    def mean(x: Tensor, y: Tensor) -> float:
+        return float(np.mean([[np.exp(-((p - q) ** 2).sum() / 3.4) for q in y.numpy()] for p in x.numpy()]))
+
+    expected = mean(t, t) + mean(u, u) - 2 * mean(t, u)
+    assert float(mmd2(t, u, bandwidth=1.7, kernels=1)) == pytest.approx(expected, rel=1e-10)
+
+
+@pytest.mark.parametrize("kernels", [1, 5])
+def test_per_class_it_is_the_mean_over_pairs_of_the_mmd_of_their_class(kernels: int) -> None:
+    t, u, classes = rows(6, seed=13), rows(6, seed=14), torch.tensor([2, 0, 2, 1, 2, 0])
+    expected = sum(
+        int((classes == c).sum()) / 6 * mmd2(t[classes == c], u[classes == c], bandwidth=1.3, kernels=kernels)
+        for c in range(3)
+    )
+    actual = mmd2(t, u, bandwidth=1.3, kernels=kernels, classes=classes)
+    assert float(actual) == pytest.approx(float(expected), rel=1e-12)
+    together = mmd2(t, u, kernels=kernels, classes=torch.zeros(6))
+    assert float(together) == pytest.approx(float(mmd2(t, u, kernels=kernels)), rel=1e-12)
+
+
+def test_per_class_swapped_classes_are_apart_where_the_sets_as_a_whole_are_not() -> None:
+    """The videos of one class lie where the clips of the other do."""
+    t = torch.cat([torch.zeros(4, 3), torch.ones(4, 3)])
+    classes = torch.tensor([0] * 4 + [1] * 4)
+    assert float(mmd2(t, t.flip(0))) == pytest.approx(0.0, abs=1e-6)
+    assert float(mmd2(t, t.flip(0), classes=classes)) > 1.0
+
+
+def test_classes_that_do_not_fit_the_pairs_are_refused() -> None:
+    with pytest.raises(ValueError, match="classes: got 2 for 3 and 2 rows, need one a pair"):
+        mmd2(torch.zeros(3, 2), torch.zeros(2, 2), classes=torch.zeros(2))

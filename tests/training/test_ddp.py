@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
@@ -30,7 +31,7 @@ def samples() -> list[tuple[Sample, Sample | None]]:
     return rows
 
 
-def gradients(rows: list[tuple[Sample, Sample | None]]) -> list[torch.Tensor]:
+def gradients(rows: list[tuple[Sample, Sample | None]], *, per_class: bool) -> list[torch.Tensor]:
     networks = []
     for seed in range(2):
         torch.manual_seed(seed)
@@ -41,7 +42,7 @@ def gradients(rows: list[tuple[Sample, Sample | None]]) -> list[torch.Tensor]:
         network=networks[0],
         teacher=TSRNetModule(**sizes, network=networks[1]),
         losses=LossSettings(3.0, 0.1),
-        transfer=TransferSettings(1.0, 1.0),
+        transfer=TransferSettings(1.0, 1.0, per_class=per_class),
     )
     module.log_dict = module.log = lambda *_, **__: None  # type: ignore[method-assign, assignment]
     batch = TrainingBatch.collate(rows)
@@ -56,12 +57,12 @@ def gradients(rows: list[tuple[Sample, Sample | None]]) -> list[torch.Tensor]:
     return [parameter.grad for parameter in module.model.parameters() if parameter.grad is not None]
 
 
-def process(rank: int, folder: str) -> list[torch.Tensor]:
+def process(rank: int, folder: str, per_class: bool) -> list[torch.Tensor]:
     """The gradients after DDP's mean over the processes."""
     options: dict[str, Any] = {"world_size": 2, "timeout": timedelta(seconds=120)}
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, **options)
     try:
-        found = gradients(samples()[rank::2])
+        found = gradients(samples()[rank::2], per_class=per_class)
         for gradient in found:
             dist.all_reduce(gradient)
             gradient /= 2
@@ -70,16 +71,17 @@ def process(rank: int, folder: str) -> list[torch.Tensor]:
         dist.destroy_process_group()
 
 
-def other_process(_: int, folder: str) -> None:
-    process(1, folder)
+def other_process(_: int, folder: str, per_class: bool) -> None:
+    process(1, folder, per_class)
 
 
-def test_a_global_batch_gives_the_same_gradient_on_two_processes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("per_class", [False, True])
+def test_a_global_batch_gives_the_same_gradient_on_two_processes(tmp_path: Path, per_class: bool) -> None:
     """L_KT sees the pairs of both, though the first has four of them and the second one."""
-    other = mp.spawn(other_process, args=(str(tmp_path),), nprocs=1, join=False)
-    found = process(0, str(tmp_path))
+    other = mp.spawn(other_process, args=(str(tmp_path), per_class), nprocs=1, join=False)
+    found = process(0, str(tmp_path), per_class)
     other.join()
-    expected = gradients(samples())
+    expected = gradients(samples(), per_class=per_class)
     assert len(found) == len(expected) > 4
     for one, of_all in zip(found, expected, strict=True):
         torch.testing.assert_close(one, of_all, rtol=1e-5, atol=1e-9)

@@ -22,11 +22,17 @@ class LossSettings:
 
 @dataclass(frozen=True, config=KNOWN_KEYS)
 class TransferSettings:
-    """Weights of L_FC1 and L_FC2 (1 in the paper; 0 turns a term off), and the kernel width (D10)."""
+    """Weights of L_FC1 and L_FC2 (1 in the paper; 0 turns a term off), and the kernel (D10).
+
+    `bandwidth`: squared length, None for the median of the batch. `kernels`: Gaussians of different widths
+    that are summed; (7) has one. `per_class`: between the clips and videos of one class, then the mean.
+    """
 
     fc1: NonNegative = 1.0
     fc2: NonNegative = 1.0
     bandwidth: Positive | None = None
+    kernels: Literal[1, 5] = 5
+    per_class: bool = False
 
     @property
     def active(self) -> bool:

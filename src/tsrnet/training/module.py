@@ -197,7 +197,9 @@ class TSRNetModule(pl.LightningModule):
             return {}
         pooled, hidden = output.pooled[batch.paired], output.hidden[batch.paired]
         source_pooled, source_hidden = torch.zeros_like(pooled), torch.zeros_like(hidden)
+        classes = torch.zeros(0, dtype=torch.long, device=self.device)
         if batch.trimmed is not None:
+            classes = batch.trimmed.labels.argmax(dim=1)
             teacher = self._teacher[0].to(self.device)
             with torch.no_grad():
                 source = teacher(batch.trimmed.features, batch.trimmed.mask)
@@ -207,6 +209,8 @@ class TSRNetModule(pl.LightningModule):
                 _of_all_ranks(trimmed, counts),
                 _of_all_ranks(untrimmed, counts),
                 bandwidth=self.transfer.bandwidth,
+                kernels=self.transfer.kernels,
+                classes=_of_all_ranks(classes, counts) if self.transfer.per_class else None,
             )
             for name, loss, trimmed, untrimmed in (
                 ("fc1", transfer_fc1, source_pooled, pooled),
