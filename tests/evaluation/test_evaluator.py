@@ -14,9 +14,11 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from tsrnet.datasets.ground_truth import read_ground_truth
 from tsrnet.datasets.records import Segment, VideoRecord
 from tsrnet.evaluation.evaluator import VideoEvaluator, flat_metrics
 from tsrnet.evaluation.localize_videos import DetectedRuns, VideoResult
+from tsrnet.metrics.predictions import read_predictions
 from tsrnet.metrics.protocols import PROTOCOLS
 from tsrnet.video.time_grid import TimeGrid
 
@@ -154,6 +156,34 @@ def test_the_submission_has_every_detection_as_it_is_the_best_first() -> None:
     }
     assert submission["version"] == "VERSION 1.3"
     assert submission["external_data"]["used"] is True
+
+
+def test_the_submission_gives_the_same_metrics_with_ties(tmp_path: Path) -> None:
+    """The order of equal scores and of equal tIoUs decides, and it is that of the file."""
+    rng = np.random.default_rng(0)
+    moments = [(k / 6, (k + 1) / 6) for k in range(0, 40, 2)]
+    records = [record(f"v{k}", "jump", *moments) for k in rng.permutation(20)]
+    found = []
+    for one in records:
+        starts = 2 * rng.integers(0, 18, 12)
+        runs = [(0, k, k + rng.integers(1, 6), float(rng.choice([0.25, 0.5]))) for k in starts.tolist()]
+        found.append(result(one.id, 0.9, *runs, length=40))
+    evaluator = evaluate(records, found)
+    database = {
+        one.id: {
+            "duration": 7.0,
+            "subset": "test",
+            "annotations": [{"label": s.label, "segment": [s.start_s, s.end_s]} for s in one.segments],
+        }
+        for one in records
+    }
+    (tmp_path / "truth.json").write_text(json.dumps({"database": database}))
+    (tmp_path / "detections.json").write_text(json.dumps(evaluator.submission()))
+    truth = read_ground_truth(tmp_path / "truth.json", DEMO)
+    read = read_predictions(tmp_path / "detections.json", truth, classify=False, swap=False)
+    scored = DEMO.detection_metrics(read.segments, truth.segments, truth.classes)
+    assert evaluator.compute()["detection"] == scored
+    assert scored["tie_sensitivity"]["0.10"] > 0
 
 
 def test_the_grid_of_a_video_says_when_its_detections_are() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from tsrnet.metrics.detection import (
     Segments,
-    activitynet_average_precisions,
+    match,
     tiou,
 )
 from tsrnet.metrics.thumos14 import thumos14_average_precisions
@@ -106,7 +106,7 @@ def random_case(
 
 
 def average_precisions(detections: list[Row], truth: list[Row]) -> dict[int, np.ndarray]:
-    return activitynet_average_precisions(Segments.of(detections), Segments.of(truth), np.array(THRESHOLDS))
+    return match(Segments.of(detections), Segments.of(truth), np.array(THRESHOLDS)).average_precisions()
 
 
 def test_average_precision_against_a_slow_reference() -> None:
@@ -158,10 +158,8 @@ def one_class(
     """AP in one video; detections in order of falling score."""
     detections = [(0, 0, *segment, 1.0 - 0.1 * rank) for rank, segment in enumerate(found)]
     truths = [(0, 0, *segment, 0.0) for segment in truth]
-    values = activitynet_average_precisions(
-        Segments.of(detections), Segments.of(truths), np.array([threshold])
-    )
-    return float(values[0][0])
+    matches = match(Segments.of(detections), Segments.of(truths), np.array([threshold]))
+    return float(matches.average_precisions()[0][0])
 
 
 def test_average_precision_of_known_cases() -> None:
@@ -193,7 +191,7 @@ def test_the_better_score_takes_the_segment_not_the_better_overlap() -> None:
 def test_a_detection_in_another_video_is_a_false_positive() -> None:
     truth = Segments.of([(0, 0, 0.0, 10.0, 0.0)])
     found = Segments.of([(7, 0, 0.0, 10.0, 0.9), (0, 0, 0.0, 10.0, 0.8)])
-    assert activitynet_average_precisions(found, truth, np.array([0.5]))[0].tolist() == [0.5]
+    assert match(found, truth, np.array([0.5])).average_precisions()[0].tolist() == [0.5]
 
 
 def test_tiou_of_known_segments() -> None:

@@ -25,8 +25,9 @@ EXTERNAL_DATA = {"used": True, "details": "trimmed videos for knowledge transfer
 
 @dataclass(frozen=True)
 class Results:
-    """Of the videos with indices `videos`, ascending: detections, and stream -> (videos, classes)
-    probabilities; `attention` (rows, 3): index of the stream, mean attention inside and outside segments."""
+    """Of the videos with indices `videos`, ascending: detections in the order of `submission`, and stream
+    -> (videos, classes) probabilities; `attention` (rows, 3): index of the stream, mean attention inside and
+    outside segments."""
 
     videos: Ints
     detections: Segments
@@ -153,7 +154,8 @@ class VideoEvaluator(Metric):
         owner = np.repeat(np.arange(len(given)), counts)
         kept = np.isin(owner, first)
         rows, video = rows[kept], given[owner[kept]]
-        order = np.argsort(video, kind="stable")
+        place = np.argsort(np.argsort([record.id for record in self.records]))
+        order = np.lexsort((-rows[:, 3], place[video]))
         rows, video = rows[order], video[order]
         attention = gathered("attention")
         _, once = np.unique(attention[:, :2], axis=0, return_index=True)
@@ -168,11 +170,10 @@ class VideoEvaluator(Metric):
         """All detections of this process in ActivityNet's submission format, best first."""
         results = self.results()
         found: dict[str, list[dict[str, Any]]] = {self.records[video].id: [] for video in results.videos}
-        ranked = results.detections[np.argsort(-results.detections.score, kind="stable")]
-        # Nothing is rounded: others must get the same figures from the file.
-        columns = (ranked.video, ranked.label, ranked.start_s, ranked.end_s, ranked.score)
-        rows = zip(*(column.tolist() for column in columns), strict=True)
-        for video, label, start_s, end_s, score in rows:
+        rows = results.detections
+        # Nothing is rounded, and ties keep their order: others must get the same figures from the file.
+        columns = (rows.video, rows.label, rows.start_s, rows.end_s, rows.score)
+        for video, label, start_s, end_s, score in zip(*map(np.ndarray.tolist, columns), strict=True):
             entry = {"label": self.classes[label], "segment": [start_s, end_s], "score": score}
             found[self.records[video].id].append(entry)
         return submission(dict(sorted(found.items())))

@@ -6,7 +6,7 @@ class, so that numpy sees long arrays.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,33 +51,56 @@ class Segments:
 
 def tiou(start_s: Floats, end_s: Floats, other_start_s: Floats, other_end_s: Floats) -> Floats:
     """Temporal intersection over union, broadcast; 0/0 of two segments of length 0 is 1."""
+    overlap = _official_tiou(start_s, end_s, other_start_s, other_end_s)
+    return np.where(np.isnan(overlap), 1.0, overlap)
+
+
+def _official_tiou(start_s: Floats, end_s: Floats, other_start_s: Floats, other_end_s: Floats) -> Floats:
+    """To the bit as in the official evaluator, where 0/0 is NaN."""
     intersection = np.maximum(np.minimum(end_s, other_end_s) - np.maximum(start_s, other_start_s), 0)
     union = (end_s - start_s) + (other_end_s - other_start_s) - intersection
-    empty = union == 0
-    overlap: Floats = np.where(empty, 1.0, intersection / np.where(empty, 1.0, union))
+    with np.errstate(invalid="ignore"):
+        overlap: Floats = intersection / union
     return overlap
 
 
-def activitynet_average_precisions(
-    detections: Segments, truth: Segments, thresholds: Floats
-) -> dict[int, Floats]:
-    """AP at each tIoU threshold for each class of the ground truth, by ActivityNet's rule.
+@dataclass(frozen=True)
+class Matches:
+    """Detections of the classes of the ground truth, by class and by falling score within it.
+
+    `true` (n, thresholds): which of them take a ground truth. `classes`: label -> its slice of the
+    detections and the number of its ground truths.
+    """
+
+    detections: Segments
+    true: Bools
+    classes: Mapping[int, tuple[slice, int]]
+
+    def average_precisions(self) -> dict[int, Floats]:
+        """AP at each threshold for each class of the ground truth."""
+        return {
+            label: interpolated_average_precision(self.true[rows], num_positive)
+            for label, (rows, num_positive) in self.classes.items()
+        }
+
+
+def match(detections: Segments, truth: Segments, thresholds: Floats) -> Matches:
+    """Match detections and ground truth at each tIoU threshold by ActivityNet's rule.
 
     In the order of the scores, each detection takes the free ground truth of its video and class with the
-    largest tIoU, if it reaches the threshold. AP is the area under the interpolated precision. Equal scores
-    are in the order of numpy's argsort, reversed, on the scores of a class in the order of the file, like in
-    the official evaluator.
+    largest tIoU, if it reaches the threshold. Numpy's argsort, reversed, orders equal scores of a class and
+    equal tIoUs of a detection: called with the same numbers as in the official evaluator, it gives the same
+    order on the same machine. Both tables are in the order of the file.
     """
-    by_class = {int(label): np.flatnonzero(detections.label == label) for label in np.unique(truth.label)}
-    ranked = {label: rows[np.argsort(detections.score[rows])[::-1]] for label, rows in by_class.items()}
-    order = np.concatenate([*ranked.values(), np.empty(0, np.int64)])
-    true = _matches(detections[order], truth, thresholds)
-    results, first = {}, 0
-    for label, rows in ranked.items():
-        num_positive = int((truth.label == label).sum())
-        results[label] = interpolated_average_precision(true[first : first + len(rows)], num_positive)
+    labels, counts = np.unique(truth.label, return_counts=True)
+    order, classes, first = [np.empty(0, np.int64)], {}, 0
+    for label, count in zip(labels.tolist(), counts.tolist(), strict=True):
+        rows = np.flatnonzero(detections.label == label)
+        order.append(rows[np.argsort(detections.score[rows])[::-1]])
+        classes[label] = (slice(first, first + len(rows)), count)
         first += len(rows)
-    return results
+    ranked = detections[np.concatenate(order)]
+    return Matches(ranked, _matches(ranked, truth, thresholds), classes)
 
 
 def interpolated_average_precision(true: Bools, num_positive: int) -> Floats:
@@ -91,32 +114,53 @@ def interpolated_average_precision(true: Bools, num_positive: int) -> Floats:
 def _matches(detections: Segments, truth: Segments, thresholds: Floats) -> Bools:
     """(n, thresholds) whether each detection, given in order of falling score, takes a ground truth."""
     true = np.zeros((len(detections), len(thresholds)), dtype=bool)
-    for found, gt in _pairs_of_groups(detections, truth, thresholds.min()):
-        # found (groups, rounds): rows of detections, gt (groups, size): rows of the truth; -1 is none.
+    for found, gt, tied in pairs_of_groups(detections, truth, thresholds.min()):
         free = np.repeat((gt >= 0)[:, :, None], len(thresholds), axis=2)
         start_s, end_s = truth.start_s[gt], truth.end_s[gt]
-        for column in found.T:
+        for column, odd in zip(found.T, tied.T, strict=True):
             here = column >= 0
             rows, group = column[here], np.flatnonzero(here)
             overlap = tiou(
                 detections.start_s[rows, None], detections.end_s[rows, None], start_s[group], end_s[group]
             )
             overlap[gt[group] < 0] = -1
-            open_overlap = np.where(free[group], overlap[:, :, None], -1)
-            best = open_overlap.argmax(axis=1)
-            hit = np.take_along_axis(open_overlap, best[:, None], axis=1)[:, 0] >= thresholds
+            first = overlap  # the free ground truth with the largest number is taken
+            if odd.any():
+                first = overlap.copy()
+                for i in np.flatnonzero(odd[here]):
+                    order = _official_order(detections, rows[i], truth, gt[group[i]])
+                    first[i, order] = np.arange(len(order), 0, -1)
+            open_first = np.where(free[group], first[:, :, None], -1)
+            best = open_first.argmax(axis=1)
+            hit = np.take_along_axis(open_first, best[:, None], axis=1)[:, 0] >= 0
+            hit &= np.take_along_axis(overlap, best, axis=1) >= thresholds
             true[rows] = hit
             one, threshold = hit.nonzero()
             free[group[one], best[one, threshold], threshold] = False
     return true
 
 
-def _pairs_of_groups(detections: Segments, truth: Segments, lowest: float) -> Iterator[tuple[Ints, Ints]]:
-    """Rows of the detections and of the ground truths of the same video and class, side by side.
+def _official_order(detections: Segments, row: int, truth: Segments, gt: Ints) -> Ints:
+    """Positions in `gt`, which may be padded with -1, in the order in which a detection tries them."""
+    gt = gt[gt >= 0]
+    overlap = _official_tiou(
+        detections.start_s[row], detections.end_s[row], truth.start_s[gt], truth.end_s[gt]
+    )
+    return overlap.argsort()[::-1]
+
+
+def pairs_of_groups(
+    detections: Segments, truth: Segments, lowest: float
+) -> Iterator[tuple[Ints, Ints, Bools]]:
+    """Detections and ground truths of the same video and class, side by side, for many groups at a time.
 
     Only detections that overlap some ground truth by at least `lowest`: the others take none. Groups
-    with similar numbers come together, as two padded arrays. Among ground truths the last of the file
-    comes first: so the official evaluator's order has it among equal overlaps.
+    with similar numbers come together, as padded arrays.
+
+    Yields:
+        Rows of the detections (groups, rounds) and of the ground truths (groups, size), each in the order of
+        its table, padded with -1; whether the detections have equal tIoUs of at least `lowest`
+        (groups, rounds).
     """
     width = 1 + max(detections.video.max(initial=0), truth.video.max(initial=0))
     groups, gt_group = np.unique(truth.label * width + truth.video, return_inverse=True)
@@ -124,20 +168,26 @@ def _pairs_of_groups(detections: Segments, truth: Segments, lowest: float) -> It
     group = np.searchsorted(groups, keys)
     known = group < len(groups)
     known[known] = groups[group[known]] == keys[known]
-    gt_rows = rows_by_group(gt_group[::-1], np.arange(len(truth))[::-1], len(groups))
+    gt_rows = rows_by_group(gt_group, np.arange(len(truth)), len(groups))
     rows, group = np.flatnonzero(known), group[known]
-    near = _near(detections[rows], group, truth, gt_rows, lowest)
+    near, equal = _near(detections[rows], group, truth, gt_rows, lowest)
+    tied = np.zeros(len(detections) + 1, dtype=bool)  # the last one for the padding
+    tied[rows[equal]] = True
     found_rows = rows_by_group(group[near], rows[near], len(groups))
     sizes = np.array([(len(gt_rows[i]), len(found_rows[i])) for i in range(len(groups))]).reshape(-1, 2)
     buckets = np.frexp(sizes)[1]  # powers of two
     for bucket in np.unique(buckets[sizes[:, 1] > 0], axis=0):
         members = np.flatnonzero((buckets == bucket).all(axis=1))
-        yield _padded([found_rows[i] for i in members]), _padded([gt_rows[i] for i in members])
+        found = _padded([found_rows[i] for i in members])
+        yield found, _padded([gt_rows[i] for i in members]), tied[found]
 
 
-def _near(detections: Segments, group: Ints, truth: Segments, gt_rows: list[Ints], lowest: float) -> Bools:
-    """Which detections overlap some ground truth of their group by at least `lowest`."""
-    near = np.zeros(len(detections), dtype=bool)
+def _near(
+    detections: Segments, group: Ints, truth: Segments, gt_rows: list[Ints], lowest: float
+) -> tuple[Bools, Bools]:
+    """Which detections overlap some ground truth of their group by at least `lowest`, and which overlap two
+    of them equally."""
+    near, equal = np.zeros((2, len(detections)), dtype=bool)
     flat = np.concatenate([*gt_rows, np.empty(0, np.int64)])
     sizes = np.array([len(rows) for rows in gt_rows], dtype=np.int64)
     begins = sizes.cumsum() - sizes
@@ -148,8 +198,14 @@ def _near(detections: Segments, group: Ints, truth: Segments, gt_rows: list[Ints
         within = np.arange(len(found)) - np.repeat(count.cumsum() - count, count)
         gt = flat[begins[group[start + found]] + within]
         overlap = tiou(some.start_s[found], some.end_s[found], truth.start_s[gt], truth.end_s[gt])
-        near[start + found[overlap >= lowest]] = True
-    return near
+        enough = overlap >= lowest
+        found, overlap = found[enough], overlap[enough]
+        near[start + found] = True
+        order = np.lexsort((overlap, found))
+        found, overlap = found[order], overlap[order]
+        same = (found[1:] == found[:-1]) & (overlap[1:] == overlap[:-1])
+        equal[start + found[1:][same]] = True
+    return near, equal
 
 
 def rows_by_group(group: Ints, rows: Ints, num_groups: int) -> list[Ints]:

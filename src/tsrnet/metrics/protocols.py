@@ -12,9 +12,10 @@ import numpy as np
 from tsrnet.metrics.detection import (
     Floats,
     Segments,
-    activitynet_average_precisions,
+    match,
 )
 from tsrnet.metrics.thumos14 import thumos14_average_precisions
+from tsrnet.metrics.ties import tie_sensitivity
 
 NONE = Segments.of([])
 
@@ -35,15 +36,6 @@ class Protocol:
     toolkit: Callable[..., dict[int, Floats]] | None = None
     num_videos: int | None = None
 
-    def average_precisions(
-        self, detections: Segments, truth: Segments, ambiguous: Segments = NONE
-    ) -> dict[int, Floats]:
-        """AP at each threshold, for each class of the ground truth."""
-        thresholds = np.array(self.thresholds)
-        if self.toolkit:
-            return self.toolkit(detections, truth, thresholds, ambiguous)
-        return activitynet_average_precisions(detections, truth, thresholds)
-
     def detection_metrics(
         self,
         detections: Segments,
@@ -51,12 +43,25 @@ class Protocol:
         classes: tuple[str, ...],
         ambiguous: Segments = NONE,
     ) -> dict[str, Any]:
-        """mAP per threshold, the mean over thresholds, and AP per class and threshold, as fractions."""
-        by_class = self.average_precisions(detections, truth, ambiguous)
+        """mAP per threshold, the mean over thresholds, and AP per class and threshold, as fractions.
+
+        "tie_sensitivity": a bound on how far any order of ties could move the mAP at each threshold; not of
+        the toolkits, which define an order.
+        """
+        thresholds = np.array(self.thresholds)
+        sensitivity = {}
+        if self.toolkit:
+            by_class = self.toolkit(detections, truth, thresholds, ambiguous)
+        else:
+            matches = match(detections, truth, thresholds)
+            by_class = matches.average_precisions()
+            found = tie_sensitivity(matches, truth, thresholds)
+            sensitivity = {"tie_sensitivity": self._by_threshold(found)}
         mean = np.mean(list(by_class.values()), axis=0)
         return {
             "mAP": self._by_threshold(mean),
             "average_mAP": float(mean.mean()),
+            **sensitivity,
             "AP": {classes[label]: self._by_threshold(values) for label, values in by_class.items()},
         }
 

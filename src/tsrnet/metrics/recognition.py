@@ -7,10 +7,11 @@ import numpy.typing as npt
 
 from tsrnet.metrics.detection import (
     Segments,
-    activitynet_average_precisions,
     interpolated_average_precision,
+    match,
     rows_by_group,
 )
+from tsrnet.metrics.ties import tie_sensitivity
 
 Floats = npt.NDArray[np.float64]
 
@@ -63,7 +64,9 @@ def classification_metrics(
     """
     _, first = np.unique(np.stack([truth.video, truth.label]), axis=1, return_index=True)
     truth = _whole(truth[np.sort(first)])
-    by_class = activitynet_average_precisions(_whole(predictions), truth, np.array([0.5]))
+    half = np.array([0.5])
+    matches = match(_whole(predictions), truth, half)
+    by_class = matches.average_precisions()
     hits: dict[str, float] = {}
     videos, video = np.unique(truth.video, return_inverse=True)
     by_video = rows_by_group(predictions.video, np.arange(len(predictions)), int(videos.max()) + 1)
@@ -74,6 +77,7 @@ def classification_metrics(
         hits |= {f"hit@{k}": float(np.ceil(mean).mean()), f"avg_hit@{k}": float(mean.mean())}
     return {
         "mAP": float(np.mean(list(by_class.values()))),
+        "tie_sensitivity": float(tie_sensitivity(matches, truth, half)[0]),
         **hits,
         "AP": {classes[label]: float(values[0]) for label, values in by_class.items()},
     }

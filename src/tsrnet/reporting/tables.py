@@ -5,14 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tsrnet.reporting.timeline import Detection
+if TYPE_CHECKING:  # matplotlib takes a third of a second to import
+    from tsrnet.reporting.timeline import Detection
 
 
 def print_metrics(metrics: Mapping[str, Any]) -> None:
@@ -35,6 +36,7 @@ def print_metrics(metrics: Mapping[str, Any]) -> None:
         average = metrics["detection"]["average_mAP"]
         detection.add_row(*(f"{100 * value:.1f}" for value in (*means.values(), average)))
         console.print(detection)
+        _print_ties(console, metrics["detection"])
     if metrics["attention"]:
         attention = Table(title="Mean attention x n, inside and outside ground-truth segments")
         for name in ("stream", "inside", "outside", "ratio"):
@@ -104,6 +106,19 @@ def print_score(result: Mapping[str, Any], *, per_class: bool) -> None:
     name = "mAP" if result["task"] == "detection" else "all"
     table.add_row(name, *(f"{100 * value:.2f}"[:5] for value in columns.values()))
     console.print(table)
+    _print_ties(console, result)
+
+
+def _print_ties(console: Console, metrics: Mapping[str, Any]) -> None:
+    """Say how far the order of ties could move a mAP, if the table would show it."""
+    found = metrics.get("tie_sensitivity", 0.0)
+    most = max(found.values()) if isinstance(found, Mapping) else found
+    if most >= 0.00005:
+        console.print(
+            f"Ties are ordered as by the official evaluator on this machine; another order moves no mAP by"
+            f" more than {100 * most:.2f} (tie_sensitivity).",
+            highlight=False,
+        )
 
 
 def print_stages(stages: Sequence[Any], root: str) -> None:
