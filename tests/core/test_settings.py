@@ -143,18 +143,15 @@ WRONG: dict[tuple[type[Any], str], list[tuple[str, Any, str]]] = {
         ("seed", -1, "a whole number >= 0"),
         ("size", 31, "an even number of pixels >= 32"),
         ("size", 33, "an even number of pixels >= 32"),
-        ("num_train", 2, "one per class: at least 6"),
-        ("num_test", 5, "one per class: at least 6"),
+        ("num_train", 2, "one per class: at least 6, at most 10000"),
+        ("num_test", 5, "one per class: at least 6, at most 10000"),
         ("folder", 3, "a string"),
     ],
     (SimulationSettings, "features"): [
         ("seed", -1, "a whole number >= 0"),
         ("num_features", 0, SIZE),
         ("num_features", 16385, SIZE),
-        ("action", -1.0, NON_NEGATIVE),
-        ("scene", NAN, NON_NEGATIVE),
-        ("shift", INF, NON_NEGATIVE),
-        ("confusion", 1.0, BELOW_ONE),
+        ("shot_s", 0, POSITIVE),
         ("store", 3, "true or false"),
     ],
     (StandInSettings, "features.stand_in"): [
@@ -228,7 +225,7 @@ def test_settings_that_do_not_fit_together_are_named(
         (SnippetSettings, {"resize": 64, "crop": 64}),
         (SamplingSettings, {"num_snippets": 2, "rotation": 180, "crop": 1}),
         (DemoSettings, {"size": 32, "num_train": 6}),
-        (SimulationSettings, {"num_features": 16384, "confusion": 0}),
+        (SimulationSettings, {"num_features": 16384, "shot_s": 1}),
     ],
 )
 def test_the_bounds_themselves_are_accepted(kind: type[Any], values: dict[str, Any]) -> None:

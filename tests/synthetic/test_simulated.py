@@ -1,6 +1,7 @@
 import json
 import pickle
 from dataclasses import replace
+from itertools import combinations
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,10 +10,10 @@ import pytest
 from tsrnet.core.errors import UserError
 from tsrnet.datasets.records import Segment, VideoRecord
 from tsrnet.synthetic.drawn_annotations import Statistics, drawn_collection, published_statistics
+from tsrnet.synthetic.factors import family
 from tsrnet.synthetic.simulated import (
     SimulatedStore,
     SimulationSettings,
-    action_direction,
     canonical_name,
     envelope,
     store_features,
@@ -75,20 +76,82 @@ def test_a_clip_without_duration_lasts_2_to_15_seconds_in_both_streams():
 
 
 @pytest.mark.parametrize("stream", ["rgb", "flow"])
-def test_a_probe_of_the_class_directions_finds_segments_and_classes(stream):
-    directions = np.stack([action_direction(canonical_name(c), stream, SETTINGS) for c in CLASSES])
-    records = [untrimmed(f"{label}{i}", label) for label in CLASSES for i in range(5)]
+def test_what_other_videos_of_a_class_show_finds_its_segments(stream):
+    records = [untrimmed(f"{label}{i}", label) for label in CLASSES for i in range(12)]
     videos = store(*records)
     inside = TimeGrid().inside([(10, 20), (35, 45)], 360)
+    features = {record.id: videos.read(stream, record.id) for record in records}
+    actions = {key: x[inside].mean(axis=0) - x[~inside].mean(axis=0) for key, x in features.items()}
     correct, order = [], []
     for record in records:
-        features = videos.read(stream, record.id)
-        actions = (features[inside].mean(axis=0) - features[~inside].mean(axis=0)) @ directions.T
-        correct.append(int(actions.argmax()) == CLASSES.index(record.labels[0]))
-        scores = features @ directions[CLASSES.index(record.labels[0])]
+        means = {
+            label: np.mean(
+                [actions[r.id] for r in records if r.labels == (label,) and r is not record], axis=0
+            )
+            for label in CLASSES
+        }
+        distances = {label: np.linalg.norm(actions[record.id] - mean) for label, mean in means.items()}
+        correct.append(min(distances, key=distances.__getitem__) == record.labels[0])
+        scores = features[record.id] @ means[record.labels[0]]
         order.append((scores[inside, None] > scores[None, ~inside]).mean())  # area under the ROC
-    assert np.mean(correct) > 0.6  # chance: 0.25
-    assert np.mean(order) > 0.75  # chance: 0.5
+    assert np.mean(correct) > 0.4  # chance: 0.25
+    assert 0.65 < np.mean(order) < 0.97  # chance: 0.5; nothing real is told apart without error
+
+
+def correlation(settings, stream, lag, *, count=12, num_snippets=600):
+    """Of snippets without any action, over `lag` snippets, about the mean of all videos."""
+    records = [VideoRecord(str(i), "s", num_snippets / 6, (chr(97 + i),), ()) for i in range(count)]
+    videos = store(*records, settings=settings)
+    features = np.stack([videos.read(stream, record.id) for record in records])
+    features -= features.mean(axis=(0, 1))
+    return (features[:, lag:] * features[:, :-lag]).mean() / (features**2).mean()
+
+
+def only(stream, **parts):
+    """Settings with only the parts named, and with a bias that keeps the ReLU out of the way."""
+    none = dict.fromkeys(
+        ("bias_spread", "action", "any_action", "own_action", "scene", "shot", "flicker"), 0.0
+    )
+    stream_settings = replace(getattr(SETTINGS, stream), **(none | {"bias": 9.0} | parts))
+    return replace(SETTINGS, **{stream: stream_settings})
+
+
+@pytest.mark.parametrize(("stream", "flicker_s"), [("rgb", 0.6), ("flow", 0.13)])
+def test_flicker_is_correlated_over_its_time(stream, flicker_s):
+    settings = only(stream, flicker=1.0)
+    assert getattr(settings, stream).flicker_s == flicker_s
+    for lag in (1, 3, 6):
+        assert correlation(settings, stream, lag) == pytest.approx(np.exp(-lag / 6 / flicker_s), abs=0.04)
+
+
+def test_shots_last_as_long_as_asked_and_are_cut_in_both_streams_at_once():
+    settings = replace(only("rgb", shot=1.0), shot_s=2.0)
+    assert correlation(settings, "rgb", 6) == pytest.approx(np.exp(-0.5), abs=0.05)
+    settings = replace(settings, flow=only("flow", shot=1.0).flow)
+    videos = store(untrimmed(duration_s=300.0), settings=settings)
+    cuts = [
+        np.abs(np.diff(videos.read(stream, "a"), axis=0)).sum(axis=1) > 1e-3 for stream in ("rgb", "flow")
+    ]
+    np.testing.assert_array_equal(*cuts)
+    assert cuts[0].sum() == pytest.approx(150, abs=40)
+
+
+@pytest.mark.parametrize("stream", ["rgb", "flow"])
+def test_strengths_are_standard_deviations_of_a_feature(stream):
+    records = [VideoRecord(str(i), "s", 100.0, (chr(97 + i),), ()) for i in range(26)]
+    for part in ("shot", "flicker"):
+        videos = store(*records, settings=only(stream, **{part: 0.8}))
+        spread = np.concatenate([videos.read(stream, record.id) for record in records]).std(axis=0)
+        assert np.sqrt(np.mean(spread**2)) == pytest.approx(0.8, rel=0.15), part
+
+
+@pytest.mark.parametrize(
+    ("stream", "neighbours", "a_second", "zeros"), [("rgb", 0.92, 0.72, 0.47), ("flow", 0.32, 0.13, 0.78)]
+)
+def test_background_is_correlated_and_as_sparse_as_fitted(stream, neighbours, a_second, zeros):
+    assert correlation(SETTINGS, stream, 1) == pytest.approx(neighbours, abs=0.05)
+    assert correlation(SETTINGS, stream, 6) == pytest.approx(a_second, abs=0.06)
+    assert np.mean(store(untrimmed()).read(stream, "a") == 0) == pytest.approx(zeros, abs=0.07)
 
 
 def test_trimmed_clips_lie_apart_from_the_same_moments_untrimmed():
@@ -99,7 +162,7 @@ def test_trimmed_clips_lie_apart_from_the_same_moments_untrimmed():
         videos = store(*records, settings=settings, trimmed=trimmed)
         return np.mean([videos.read("rgb", i).mean(axis=0) for i in ids], axis=0)
 
-    without = replace(SETTINGS, shift=0.0)
+    without = replace(SETTINGS, rgb=replace(SETTINGS.rgb, shift=0.0))
     np.testing.assert_array_equal(mean(without, True), mean(without, False))
     assert np.abs(mean(SETTINGS, True) - mean(SETTINGS, False)).mean() > 0.05
 
@@ -115,22 +178,20 @@ def test_labels_of_one_action_share_their_direction():
 
 def test_streams_confuse_different_classes():
     names = [canonical_name(label) for label in published_statistics("thumos14").classes]
-    near = {}
+    same = {}
     for stream in ("rgb", "flow"):
-        directions = np.stack([action_direction(name, stream, SETTINGS) for name in names])
-        cosines = np.triu(directions @ directions.T, k=1)
-        np.testing.assert_allclose(np.linalg.norm(directions, axis=1), 1, rtol=1e-5)
-        near[stream] = set(zip(*np.nonzero(cosines > 0.35), strict=True))
-    assert near["rgb"] - near["flow"]
-    assert near["flow"] - near["rgb"]
-    assert len(near["rgb"] & near["flow"]) < min(len(pairs) for pairs in near.values()) / 2
+        families = [family(SETTINGS.seed, stream, name) for name in names]
+        same[stream] = {pair for pair in combinations(range(20), 2) if len({families[i] for i in pair}) == 1}
+    assert same["rgb"] - same["flow"]
+    assert same["flow"] - same["rgb"]
+    assert len(same["rgb"] & same["flow"]) < min(len(pairs) for pairs in same.values()) / 2
 
 
 def test_an_envelope_rises_and_falls_inside_its_segment_only():
-    seen = envelope([(Segment(10.0, 14.0, "x"), 0.8), (Segment(50.0, 55.0, "x"), 1.0)], 120)
+    seen = envelope([Segment(10.0, 14.0, "x"), Segment(50.0, 55.0, "x")], 120)
     assert seen[:60].max() == 0
     assert seen[84:].max() == 0
-    assert seen.max() == pytest.approx(0.8)
+    assert seen.max() == 1
     assert 0 < seen[60] < seen[63]
     assert 0 < seen[83] < seen[80]
 

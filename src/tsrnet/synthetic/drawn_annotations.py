@@ -12,7 +12,8 @@ import numpy as np
 
 from tsrnet.core.errors import UserError
 from tsrnet.datasets.records import Segment, VideoDataset, VideoRecord
-from tsrnet.synthetic.simulated import CLIP_S, seeded_rng
+from tsrnet.synthetic.factors import seeded_rng
+from tsrnet.synthetic.simulated import CLIP_S
 
 
 @dataclass(frozen=True)
