@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from tsrnet.__main__ import VERBS
+from tsrnet.reporting.page import Page, write_page
 
 Command = Callable[..., Any]
 RIGHT = {
@@ -20,6 +22,7 @@ RIGHT = {
     "check": "{demo} paths.data={data}",
     "import_features": "layout=folder source={features} dataset=mine features.name=i3d rate_hz=6",
     "compose": "clips={clips} classes=[A,B] num_train=2 num_test=2 width=64 height=48 output=composed",
+    "review": "folder={pages} corrected={pages} output=corrected.json",
     "score": "predictions={run}/detections.json ground_truth={truth} subset=testing output=scores.json",
     "export": "run={run} format=csv output=detections.csv",
     "import_annotations": "format=csv source={table} output=annotations.json",
@@ -36,6 +39,7 @@ WRONG = {
     "check": "features=simulated",
     "import_features": "layout=folder source=nowhere",
     "compose": "clips=nowhere output=composed",
+    "review": "folder=nowhere",
     "score": "predictions=nowhere.json ground_truth={truth} output=scores.json",
     "export": "run=nowhere format=csv output=detections.csv",
     "import_annotations": "format=csv source=nowhere.csv output=annotations.json",
@@ -48,6 +52,7 @@ LEFT = {
     "detect": {"detections"},
     "import_features": {"data"},
     "compose": {"composed"},
+    "review": {"corrected.json"},
     "score": {"scores.json"},
     "export": {"detections.csv"},
     "import_annotations": {"annotations.json"},
@@ -79,6 +84,9 @@ def inputs(
         for number in range(3):
             shutil.copy(moving_square, root / "clips" / name / f"v_{name}_g{number:02d}_c01.mp4")
     (root / "table.csv").write_text("video,label,start_s,end_s,duration_s\na.mp4,A,1,2,9\n")
+    write_page(root / "pages" / "a.html", Page("a", 9.0, 2.0, [], {}, {}, [], None))
+    entry = {"duration": 9.0, "subset": "validation", "annotations": []}
+    (root / "pages" / "a.corrected.json").write_text(json.dumps({"database": {"a": entry}}))
     job = root / "sweep" / "0"
     (job / ".hydra").mkdir(parents=True)
     (job / ".hydra" / "overrides.yaml").write_text("- seed=0\n")
@@ -95,6 +103,7 @@ def inputs(
         "clips": f"{root}/clips",
         "table": f"{root}/table.csv",
         "sweep": f"{root}/sweep",
+        "pages": f"{root}/pages",
     }
 
 

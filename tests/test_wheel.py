@@ -39,7 +39,7 @@ def test_every_file_of_the_package_and_its_configuration_is_in_it(wheel: Path) -
         assert "tsrnet = tsrnet.__main__:main" in archive.read(entry_points).decode().splitlines()
     package = {f"tsrnet/{name}" for name in tracked("src/tsrnet")}
     assert names == package | {f"tsrnet/conf/{name}" for name in tracked("conf")}
-    assert {"tsrnet/py.typed", "tsrnet/reporting/page.html", "tsrnet/synthetic/data/statistics.json"} <= names
+    assert {"tsrnet/py.typed", "tsrnet/reporting/web/page.html", "tsrnet/synthetic/data/statistics.json"} <= names
 
 
 @pytest.mark.parametrize(

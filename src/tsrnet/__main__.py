@@ -16,6 +16,7 @@ VERBS = (
     "import_features",
     "check",
     "compose",
+    "review",
     "score",
     "export",
     "import_annotations",

@@ -6,9 +6,7 @@ import io
 import itertools
 import json
 import re
-import shutil
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +15,9 @@ import av
 import numpy as np
 import pytest
 
-from tsrnet.reporting.page import MAX_POINTS, Page, thin, write_page
+from tsrnet.reporting.page import MAX_POINTS, Page, read_page, thin, write_page
 from tsrnet.reporting.timeline import Detection
+from tsrnet.reporting.web import script_text
 from tsrnet.video.writer import write_video
 
 HOSTILE = "</script><img src=x onerror=window.executed=1><!--<script>"
@@ -55,10 +54,11 @@ PAGE = Page(
 
 
 def embedded(path: Path) -> dict[str, Any]:
-    scripts = re.findall(r'<script type="application/json" id="data">(.*?)</script>', path.read_text(), re.S)
-    assert len(scripts) == 1
-    data: dict[str, Any] = json.loads(scripts[0])
-    return data
+    (script,) = re.findall(
+        r'<script type="application/json" id="data">(.*?)</script>', path.read_text(), re.S
+    )
+    assert read_page(path) == json.loads(script)
+    return read_page(path)
 
 
 def test_the_page_embeds_everything_whatever_the_names_are(tmp_path: Path) -> None:
@@ -74,13 +74,14 @@ def test_the_page_embeds_everything_whatever_the_names_are(tmp_path: Path) -> No
     assert data["probabilities"] == [[HOSTILE, 0.5]]
     assert data["curves"][0]["title"] == HOSTILE
     assert data["curves"][0]["values"] == pytest.approx(PAGE.curves["attention RGB"], abs=5e-4)
-    assert data["video"] == {"type": "video/mp4", "base64": "YWJj"}
+    assert data["video"] == "video/mp4"
+    assert script_text(path, "video") == "YWJj"
     assert len(data["thumbnails"]) == 4
 
 
 def test_the_name_of_the_place_of_the_data_can_be_a_title(tmp_path: Path) -> None:
-    write_page(tmp_path / "a.html", replace(PAGE, title="@PAGE@"))
-    assert embedded(tmp_path / "a.html")["title"] == "@PAGE@"
+    write_page(tmp_path / "a.html", replace(PAGE, title="@DATA@"))
+    assert embedded(tmp_path / "a.html")["title"] == "@DATA@"
 
 
 def test_the_page_names_no_other_place(tmp_path: Path) -> None:
@@ -140,22 +141,6 @@ def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> Non
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api")
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("chromium is not installed")
-    flags = "no-sandbox disable-gpu no-first-run disable-sync disable-background-networking"
-    flags += " disable-component-update"
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium, args=[f"--{flag}" for flag in flags.split()]
-        )
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
 def video(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, bytes]:
     """8 s of H.264, 10 Hz, brighter from frame to frame."""
     path = tmp_path_factory.mktemp("videos") / "a.mp4"
@@ -163,81 +148,19 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, bytes]:
     return "video/mp4", path.read_bytes()
 
 
-class Tab:
-    """The page in a browser, and all that the browser complained of or fetched."""
-
-    def __init__(self, browser: Any, path: Path, **options: Any) -> None:
-        self.complaints: list[str] = []
-        self.fetched: list[str] = []
-        self.page = browser.new_page(**{"viewport": {"width": 1200, "height": 900}, **options})
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("requestfailed", lambda request: self.complaints.append(request.url))
-        self.page.on("request", lambda request: self.fetched.append(request.url.partition(":")[0]))
-        self.page.goto(path.as_uri())
-
-    def time(self) -> float:
-        seconds: float = self.page.evaluate("document.querySelector('#player').currentTime")
-        return seconds
-
-    def paused(self) -> bool:
-        paused: bool = self.page.evaluate("document.querySelector('#player').paused")
-        return paused
-
-    def wait(self, condition: Callable[[], bool]) -> None:
-        """Playwright's own wait_for_function is refused by the page: it would evaluate text."""
-        give_up = time.monotonic() + 20
-        while not condition():
-            assert time.monotonic() < give_up
-            self.page.wait_for_timeout(20)
-
-    def segment(self, label: str, start: str) -> Any:
-        return self.page.locator(f'.segment[aria-label^="{label}, {start}"]')
-
-    def playhead(self) -> float:
-        """Its place on the timeline, in seconds."""
-        script = """() => {
-            const lane = document.querySelector(".lane").getBoundingClientRect();
-            const head = document.querySelector("#playhead").getBoundingClientRect();
-            return (head.left + head.width / 2 - lane.left) / lane.width;
-        }"""
-        share: float = self.page.evaluate(script)
-        return share * DURATION_S
-
-    def click_lane(self, time_s: float) -> None:
-        """On the lane of a curve, where no segment is."""
-        lane = self.page.locator(".curve .lane").first
-        box = lane.bounding_box()
-        lane.click(position={"x": box["width"] * time_s / DURATION_S, "y": 5})
-
-    def shows_picture(self) -> int:
-        """The number of the thumbnail that is shown, by its brightness."""
-        script = """async () => {
-            const image = document.querySelector("#player img");
-            await image.decode();
-            const canvas = document.createElement("canvas").getContext("2d");
-            canvas.drawImage(image, 0, 0);
-            return canvas.getImageData(9, 9, 1, 1).data[0];
-        }"""
-        return round((self.page.evaluate(script) - 20) / 20)
-
-
 @pytest.fixture
-def open_tab(browser: Any, tmp_path: Path) -> Iterator[Any]:
-    tabs = []
+def open_tab(open_path: Any, tmp_path: Path) -> Any:
+    """`open_tab(page)`: the page in a browser."""
 
-    def open_tab(page: Page, **options: Any) -> Tab:
+    def open_tab(page: Page, **options: Any) -> Any:
         path = tmp_path / "page.html"
         write_page(path, page)
-        tabs.append(Tab(browser, path, **options))
-        return tabs[-1]
+        return open_path(path, **options)
 
-    yield open_tab
-    for tab in tabs:
-        tab.page.close()
+    return open_tab
 
 
-def plays(tab: Tab) -> None:
+def plays(tab: Any) -> None:
     tab.wait(lambda: tab.page.evaluate("document.querySelector('video#player').readyState >= 2"))
 
 
@@ -332,7 +255,7 @@ def test_the_picture_at_or_before_the_time_is_shown(open_tab: Any, time_s: float
 def test_a_video_that_does_not_play_is_shown_in_pictures(open_tab: Any) -> None:
     tab = open_tab(replace(PAGE, video=("video/mp4", b"no video at all" * 99)))
     tab.page.wait_for_selector("#player img")
-    status = tab.page.locator("#fallback").inner_text()
+    status = tab.page.locator("#reason").inner_text()
     assert status == "This browser cannot play the video; here are pictures of it."
     tab.segment("run", "0:06.0").click()
     assert tab.time() == 6.0
@@ -357,7 +280,7 @@ def test_the_filter_hides_weak_detections(open_tab: Any) -> None:
 def test_no_detection_is_said_plainly(open_tab: Any) -> None:
     tab = open_tab(replace(PAGE, detections=[], thumbnails=[], probabilities={}, curves={}))
     assert tab.page.get_by_text("No action was found").is_visible()
-    assert tab.page.locator("#fallback").inner_text().endswith("there are no pictures of it.")
+    assert tab.page.locator("#reason").inner_text().endswith("there are no pictures of it.")
     assert tab.complaints == []
 
 

@@ -75,6 +75,8 @@ def _subset_names(records: Sequence[VideoRecord], subset: str | None, protocol: 
     if subset is None and (test := split_subsets(records).test):
         return sorted({record.subset for record in test})
     there = sorted({record.subset for record in records})
+    if subset is None and len(there) == 1:  # reviewed annotations
+        return there
     wanted = (subset or protocol.subset).lower()
     exactly = [name for name in there if name.lower() == wanted]
     meaning = SUBSETS.get(wanted)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,7 +63,7 @@ class VideoDetections:
 
     def to_json(self) -> str:
         """JSON in ActivityNet's submission format; the id of the video is the name of its file."""
-        return json.dumps(submission_of([self]), indent=1)
+        return json.dumps(submission_of({self.video.name: self}), indent=1)
 
     def to_pandas(self) -> pd.DataFrame:
         """A table with a row for each detection: video, label, start_s, end_s, score. Needs pandas."""
@@ -91,8 +91,11 @@ class VideoDetections:
         with atomic_path(Path(path)) as part:
             draw_timeline(timeline, part)
 
-    def to_html(self, path: str | Path) -> None:
-        """Write one HTML page with the video (up to 50 MB, else thumbnails) and its timeline."""
+    def to_html(self, path: str | Path, *, video_id: str | None = None) -> None:
+        """Write one HTML page with the video (up to 50 MB, else thumbnails) and its timeline.
+
+        `video_id`: of the video in the files that the page exports; None: the name of its file.
+        """
         top, kind = self.classes[self.result.top], _PLAYABLE.get(self.video.suffix.lower())
         embedded = kind and self.video.stat().st_size <= MAX_EMBEDDED_BYTES
         times_s = evenly_spaced(self.duration_s, _THUMBNAILS)
@@ -114,17 +117,19 @@ class VideoDetections:
             probabilities=dict(list(self.probabilities.items())[:_BEST]),
             thumbnails=[(t, _jpeg(frame)) for t, frame in zip(starts_s, frames, strict=True)],
             video=(str(kind), self.video.read_bytes()) if embedded else None,
+            id=video_id,
+            classes=self.classes,
         )
         write_page(Path(path), page)
 
 
-def submission_of(videos: Sequence[VideoDetections]) -> dict[str, Any]:
-    """ActivityNet's submission format, which `tsrnet.score` reads."""
+def submission_of(videos: Mapping[str, VideoDetections]) -> dict[str, Any]:
+    """ActivityNet's submission format, which `tsrnet.score` reads, of videos by their ids."""
     results = {
-        one.video.name: [
+        video_id: [
             {"label": d.label, "segment": [d.start_s, d.end_s], "score": d.score} for d in one.detections
         ]
-        for one in videos
+        for video_id, one in videos.items()
     }
     return submission(results)
 

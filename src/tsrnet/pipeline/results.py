@@ -11,6 +11,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from tsrnet.core.errors import optional
 from tsrnet.core.files import atomic_path
 from tsrnet.core.progress import track
 from tsrnet.datasets.records import VideoRecord
@@ -22,6 +23,7 @@ from tsrnet.evaluation.video_detections import VideoDetections
 from tsrnet.metrics.protocols import PROTOCOLS
 from tsrnet.pipeline.config import RunConfig
 from tsrnet.pipeline.data import RunData
+from tsrnet.reporting.diagnosis import write_diagnosis
 from tsrnet.reporting.timeline import Detection, Timeline, draw_timeline
 from tsrnet.reporting.wandb import WandbRun, open_wandb
 from tsrnet.training.fit import is_first_process
@@ -54,6 +56,8 @@ def write_results(
     folder: Path,
     given: DictConfig,
     wandb: WandbRun | None = None,
+    *,
+    diagnose: bool = False,
 ) -> dict[str, Any]:
     """Localise in the test videos and write what a run folder holds.
 
@@ -64,6 +68,7 @@ def write_results(
         folder: of the run.
         given: the configuration as it is written.
         wandb: the open W&B run, if any.
+        diagnose: analyse the errors, too.
 
     Returns:
         What metrics.json holds.
@@ -80,20 +85,13 @@ def write_results(
         sync_on_compute=False,
     )
     tested = [record.id for record in videos.dataset.test]
-    drawn, with_page = set(tested[: config.num_timelines]), set(tested[: config.num_pages])
+    pictured = set(tested[: max(config.num_timelines, config.num_pages)])
+    shown = []  # in order
     results = localize_videos(predictions, config.localization, grid_of=videos.time_grid)
     for result in track(results, total=len(tested), what="localising"):
         evaluator.update(result)
-        if result.id in drawn:
-            video = None if config.simulated else data.untrimmed.dataset.path(result.id)
-            timeline = _timeline(result, records[result.id], videos.classes, config, video)
-            with atomic_path(folder / "timelines" / f"{result.id}.png") as part:
-                draw_timeline(timeline, part)
-        file = data.untrimmed.dataset.path(result.id)
-        if result.id in with_page and not config.simulated and file.is_file():
-            _detections(result, file, records[result.id], videos.classes, config).to_html(
-                folder / "pages" / f"{result.id}.html"
-            )
+        if result.id in pictured:
+            shown.append(result)
     found = evaluator.compute()
     share = f"{config.holdout:g} of the training videos"
     metrics = {
@@ -115,6 +113,10 @@ def write_results(
     for name, text in texts.items():
         with atomic_path(folder / name) as part:
             part.write_text(text)
+    if diagnose:
+        what = f"{f'{config.label}, ' * bool(config.label)}{metrics['protocol']}, {len(records)} videos"
+        write_diagnosis(evaluator.diagnosis(), folder, title=what)
+    _write_pictures(config, data, videos.classes, shown, folder)
     if wandb:
         timelines = sorted((folder / "timelines").glob("*.png"))
         summary = {name: metrics[name] for name in ("simulated", "label", "protocol")}
@@ -124,6 +126,24 @@ def write_results(
         weights = {stage: config.stages_root / stage / "weights.pt" for stage in stages}
         wandb.log_weights({stage: path for stage, path in weights.items() if path.is_file()})
     return metrics
+
+
+def _write_pictures(
+    config: RunConfig, data: RunData, classes: Sequence[str], results: Sequence[VideoResult], folder: Path
+) -> None:
+    """Timelines and pages of the first test videos."""
+    for number, result in enumerate(results):
+        record, file = data.test_records[result.id], data.untrimmed.dataset.path(result.id)
+        if number < config.num_timelines:
+            path = folder / "timelines" / f"{result.id}.png"
+            with optional(str(path)), atomic_path(path) as part:
+                draw_timeline(
+                    _timeline(result, record, classes, config, None if config.simulated else file), part
+                )
+        if number < config.num_pages and not config.simulated and file.is_file():
+            path = folder / "pages" / f"{result.id}.html"
+            with optional(str(path)):
+                _detections(result, file, record, classes, config).to_html(path, video_id=result.id)
 
 
 def _detections(

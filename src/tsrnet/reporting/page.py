@@ -1,25 +1,27 @@
-"""A page of one video: its player, what was found on a timeline under it, scores and attention; one file."""
+"""A page of one video in one file: player, timeline, scores and attention, detections to correct."""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tsrnet.core.errors import UserError
 from tsrnet.core.files import atomic_path
 from tsrnet.reporting.timeline import Detection
+from tsrnet.reporting.web import as_json, html, script_text
 
 MAX_POINTS = 2000
 """A curve has no more of them: more than a screen has columns."""
 
-_PLACE = "@PAGE@"
+_SCRIPTS = ("common.js", "player.js", "timeline.js", "review.js")
 _TOLERANCE = 1e-3  # what sums in float32 may exceed [0, 1] by
 
 
@@ -30,7 +32,8 @@ class Page:
     `curves`: title -> values (n,) in [0, 1] at `rate_hz`, the first at `first_s`. `probabilities`: class ->
     video-level probability of the best classes. `thumbnails`: second and JPEG, shown where the video is
     not embedded or does not play. `video`: MIME type and bytes of the file to embed; None: thumbnails
-    only. `note`: said beside the title, as SIMULATED or the run that made the page.
+    only. `note`: said beside the title, as SIMULATED or the run that made the page. `id`: of the video in
+    exported files; None: the title. `classes`: the names that a segment can be given.
 
     Raises:
         ValueError: no duration, no rate, or a curve that is no row of numbers in [0, 1].
@@ -46,6 +49,8 @@ class Page:
     video: tuple[str, bytes] | None
     note: str = ""
     first_s: float = 0.0
+    id: str | None = None
+    classes: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         for name, value in (("duration_s", self.duration_s), ("rate_hz", self.rate_hz)):
@@ -61,10 +66,22 @@ class Page:
 
 def write_page(path: Path, page: Page) -> None:
     """Write the page as one HTML file that loads nothing from elsewhere."""
-    template = resources.files("tsrnet.reporting").joinpath("page.html").read_text(encoding="utf-8")
-    before, after = template.split(_PLACE)
+    kind, content = page.video or (None, b"")
+    data = as_json({**_data(page), "page": path.name, "video": kind})
+    parts = html("page.html", ("common.css", "page.css"), _SCRIPTS, DATA=data, VIDEO=_base64(content))
     with atomic_path(path) as part, part.open("w", encoding="utf-8") as file:
-        file.writelines((before, _as_json(page), after))
+        file.writelines(parts)
+
+
+def read_page(path: Path) -> dict[str, Any]:
+    """What `write_page` embedded, without the video; UserError for another file."""
+    try:
+        data = json.loads(script_text(path, "data") or "null")
+    except ValueError:
+        data = None
+    if not isinstance(data, dict) or not {"id", "key", "detections", "thumbnails"} <= data.keys():
+        raise UserError(f"{path}: is not a page of this version; run tsrnet.detect or tsrnet.train again")
+    return data
 
 
 def thin(values: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], int]:
@@ -73,19 +90,23 @@ def thin(values: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], int]
     return np.maximum.reduceat(values, np.arange(0, len(values), width)) if width > 1 else values, width
 
 
-def _as_json(page: Page) -> str:
-    """The page as JSON that no <script> element ends in, whatever labels and titles say."""
-    data: dict[str, Any] = {
+def _data(page: Page) -> dict[str, Any]:
+    """What the page embeds; `key`: under which a browser keeps the corrections of these detections."""
+    found = [asdict(one) for one in sorted(page.detections, key=_by_time)]
+    video_id = page.title if page.id is None else page.id
+    content = json.dumps([video_id, page.duration_s, found])
+    return {
+        "id": video_id,
+        "key": hashlib.sha256(content.encode()).hexdigest()[:16],
         "title": page.title,
         "note": page.note,
         "duration_s": page.duration_s,
-        "detections": [asdict(found) for found in sorted(page.detections, key=_by_time)],
+        "classes": list(page.classes) or sorted({one.label for one in page.detections}),
+        "detections": found,
         "curves": [_curve(name, values, page) for name, values in page.curves.items()],
         "probabilities": sorted(page.probabilities.items(), key=lambda item: -item[1]),
         "thumbnails": [(time_s, _base64(jpeg)) for time_s, jpeg in sorted(page.thumbnails)],
-        "video": page.video and {"type": page.video[0], "base64": _base64(page.video[1])},
     }
-    return json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _by_time(found: Detection) -> tuple[float, float]:

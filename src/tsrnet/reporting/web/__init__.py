@@ -1,0 +1,41 @@
+"""Puts a self-contained page together from the HTML, CSS and JavaScript beside this file."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+_PLACE = re.compile("@([A-Z]+)@")
+_CHUNK = 1 << 20
+
+
+def html(template: str, styles: Sequence[str], scripts: Sequence[str], **texts: str) -> Iterator[str]:
+    """The parts of a page: the template with each @NAME@ replaced, @STYLE@ and @SCRIPT@ by files."""
+    texts |= {"STYLE": "".join(map(_read, styles)), "SCRIPT": "".join(map(_read, scripts))}
+    for i, part in enumerate(_PLACE.split(_read(template))):
+        yield texts[part] if i % 2 else part
+
+
+def as_json(data: Any) -> str:
+    """JSON that no <script> element ends in, whatever names it holds."""
+    return json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def script_text(path: Path, element: str) -> str | None:
+    """The text of a page's <script> with this id, None without one; what comes after it is not read."""
+    found = re.compile(f'<script [^>]*id="{re.escape(element)}">(.*?)</script>', re.DOTALL)
+    text = ""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        while chunk := file.read(_CHUNK):
+            text += chunk
+            if "</script>" in chunk and (match := found.search(text)):
+                return match[1]
+    return None
+
+
+def _read(name: str) -> str:
+    return resources.files(__name__).joinpath(name).read_text(encoding="utf-8")
