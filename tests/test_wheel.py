@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,7 +42,64 @@ def test_every_file_of_the_package_and_its_configuration_is_in_it(wheel: Path) -
         assert "tsrnet = tsrnet.__main__:main" in archive.read(entry_points).decode().splitlines()
     package = {f"tsrnet/{name}" for name in tracked("src/tsrnet")}
     assert names == package | {f"tsrnet/conf/{name}" for name in tracked("conf")}
-    assert {"tsrnet/py.typed", "tsrnet/reporting/web/page.html", "tsrnet/synthetic/data/statistics.json"} <= names
+    assert {
+        "tsrnet/py.typed",
+        "tsrnet/reporting/web/page.html",
+        "tsrnet/synthetic/data/statistics.json",
+    } <= names
+
+
+def test_it_is_small(wheel: Path) -> None:
+    assert wheel.stat().st_size < 2e6
+
+
+def build(folder: Path, what: str) -> str:
+    """The version of a wheel or sdist that is built in a folder."""
+    code = f"from hatchling import build; print(build.build_{what}('dist'))"
+    options: dict[str, Any] = {"cwd": folder, "capture_output": True, "text": True, "timeout": 120}
+    result = subprocess.run([sys.executable, "-c", code], check=True, **options)
+    return re.split("-py3|.tar", result.stdout.split()[-1].removeprefix("tsrnet-"))[0]
+
+
+def unpack(archive: Path) -> Path:
+    """The one folder that an archive holds."""
+    shutil.unpack_archive(archive, archive.parent / "unpacked", filter="data")
+    return next((archive.parent / "unpacked").iterdir())
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_the_version_is_that_of_the_tag(tmp_path: Path) -> None:
+    """In a repository, in archives made of it, and in a copy without git."""
+    pytest.importorskip("hatch_vcs")
+    here = tmp_path / "clone"
+    for name in ("src", "conf"):
+        shutil.copytree(ROOT / name, here / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in (
+        "README.md",
+        "LICENSE",
+        "pyproject.toml",
+        ".gitignore",
+        ".gitattributes",
+        ".git_archival.txt",
+    ):
+        shutil.copy(ROOT / name, here / name)
+    assert build(here, "wheel") == "0.0.0"
+
+    def git(*arguments: str) -> None:
+        command = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c", *arguments]
+        subprocess.run(command, cwd=here, check=True, capture_output=True, timeout=60)
+
+    git("init")
+    git("add", ".")
+    git("commit", "--message", "a")
+    assert build(here, "wheel").startswith("0.0.1.dev1+g")  # a clone without tags
+    git("tag", "v1.2.3")
+    assert build(here, "wheel") == "1.2.3"
+    assert build(here, "sdist") == "1.2.3"
+    (tmp_path / "git").mkdir()
+    git("archive", "--prefix=download/", "--output=../git/a.tar.gz", "HEAD")
+    for archive in (here / "dist" / "tsrnet-1.2.3.tar.gz", tmp_path / "git" / "a.tar.gz"):
+        assert build(unpack(archive), "wheel") == "1.2.3"
 
 
 @pytest.mark.parametrize(
@@ -48,6 +108,7 @@ def test_every_file_of_the_package_and_its_configuration_is_in_it(wheel: Path) -
         (("-m", "tsrnet.train", "--cfg", "job", "dataset=thumos14"), "thumos14-${dataset.test_list}"),
         (("-m", "tsrnet.reproduce", "--cfg", "job"), "output: runs/reproduce"),
         (("-c", "import tsrnet; print(tsrnet.__file__)"), "site/tsrnet/__init__.py"),
+        (("-c", "import tsrnet; print('version', tsrnet.__version__)"), "version "),
     ],
     ids=lambda value: " ".join(value[1:]) if isinstance(value, tuple) else "",
 )

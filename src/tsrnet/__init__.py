@@ -33,10 +33,23 @@ _HOME = {
     "TSRNetModule": "training.module",
 }
 __all__ = sorted(_HOME)
+__version__: str
 
 
 def __getattr__(name: str) -> Any:
     """torch takes seconds to import, and the commands answer --help without it."""
+    if name == "__version__":
+        return _version()
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"tsrnet.{_HOME[name]}"), name)
+
+
+def _version() -> str:
+    """That of the installed package: the tag that it was built from."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("tsrnet")
+    except PackageNotFoundError:  # the source on PYTHONPATH
+        return "0.0.0"
