@@ -76,7 +76,9 @@ def module(teacher: TSRNet | None, transfer: TransferSettings, **losses: float) 
 
 def test_total_is_the_sum_of_the_paper_s_terms() -> None:
     data, teacher = batch(3), network(2)
-    loss = module(teacher, TransferSettings(0.5, 2.0), alpha=3.0, beta=0.25).training_step(data, 0)
+    loss = module(
+        teacher, TransferSettings(0.5, 2.0, classifier="fresh"), alpha=3.0, beta=0.25
+    ).training_step(data, 0)
     student = network(1)
     out = student(data.videos.features, data.videos.mask)
     assert data.trimmed is not None
@@ -105,22 +107,41 @@ def test_gradient_reaches_the_student_only() -> None:
 
 def test_transfer_moves_the_student_s_features() -> None:
     plain = module(None, TransferSettings(0.0, 0.0))
-    moved = module(network(2), TransferSettings(0.0, 1.0))
+    moved = module(network(2), TransferSettings(0.0, 1.0, classifier="fresh"))
     plain.training_step(batch(4), 0).backward()
     moved.training_step(batch(4), 0).backward()
     one, other = (m.model.classifier.fc1.weight.grad for m in (plain, moved))  # type: ignore[union-attr]
     assert not torch.allclose(one, other)
 
 
+def test_the_classifier_starts_from_the_teacher_s() -> None:
+    wider = TSRNet(SETTINGS, num_features=4, num_classes=2)
+    teacher = TSRNetModule(num_features=4, classes=("run", "climb"), model=SETTINGS, network=wider)
+    untouched = network(1).classifier
+    for start in ("teacher", "fresh"):
+        transfer = TransferSettings(classifier=start)
+        module = TSRNetModule(**SIZES, teacher=teacher, model=SETTINGS, transfer=transfer, network=network(1))
+        ours, theirs = module.model.classification, wider.classifier
+        assert torch.equal(ours.fc1.weight, (theirs if start == "teacher" else untouched).fc1.weight)
+        climb, run = (theirs.fc2.weight[[1, 0]]) if start == "teacher" else untouched.fc2.weight[[0, 2]]
+        expected = torch.stack([climb, untouched.fc2.weight[1], run])  # jump: no such class of the teacher
+        assert torch.equal(ours.fc2.weight, expected)
+        assert ours.fc2.weight.data_ptr() != theirs.fc2.weight.data_ptr()
+
+
 @pytest.mark.parametrize("pairs", [0, 1])
 def test_under_two_pairs_there_is_no_transfer(pairs: int) -> None:
-    with_teacher = module(network(2), TransferSettings(1.0, 1.0)).training_step(batch(pairs), 0)
+    transfer = TransferSettings(1.0, 1.0, classifier="fresh")
+    with_teacher = module(network(2), transfer).training_step(batch(pairs), 0)
     without = module(None, TransferSettings(0.0, 0.0)).training_step(batch(pairs), 0)
     torch.testing.assert_close(with_teacher, without)
 
 
 def test_every_term_is_logged_by_its_name() -> None:
-    made, logged = module(network(2), TransferSettings(0.5, 2.0), alpha=3.0, beta=0.25), {}
+    made, logged = (
+        module(network(2), TransferSettings(0.5, 2.0, classifier="fresh"), alpha=3.0, beta=0.25),
+        {},
+    )
     made.log_dict = lambda values, **_: logged.update(values)  # type: ignore[method-assign]
     made.log = lambda name, value, **_: logged.update({name: value})  # type: ignore[method-assign]
     loss = made.training_step(batch(4), 0)

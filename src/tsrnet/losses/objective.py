@@ -26,6 +26,7 @@ class TransferSettings:
 
     `bandwidth`: squared length, None for the median of the batch. `kernels`: Gaussians of different widths
     that are summed; (7) has one. `per_class`: between the clips and videos of one class, then the mean.
+    `classifier`: FC1 and FC2 start from the teacher's, or from random weights (D18).
     """
 
     fc1: NonNegative = 1.0
@@ -33,6 +34,7 @@ class TransferSettings:
     bandwidth: Positive | None = None
     kernels: Literal[1, 5] = 5
     per_class: bool = False
+    classifier: Literal["teacher", "fresh"] = "teacher"
 
     @property
     def active(self) -> bool:

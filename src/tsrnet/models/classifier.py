@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import torch
 from torch import Tensor, nn
 
 
@@ -23,6 +26,14 @@ class Classifier(nn.Module):
         """FC2 after dropout. (..., size) -> (..., classes)."""
         scores: Tensor = self.fc2(self.dropout(hidden))
         return scores
+
+    @torch.no_grad()
+    def start_from(self, teacher: Classifier, rows: Mapping[int, int]) -> None:
+        """Copy a teacher's FC1 and rows of FC2 (D18). `rows`: class here -> class of the teacher."""
+        self.fc1.load_state_dict(teacher.fc1.state_dict())
+        ours, theirs = list(rows), list(rows.values())
+        self.fc2.weight[ours] = teacher.fc2.weight[theirs]
+        self.fc2.bias[ours] = teacher.fc2.bias[theirs]
 
     def activations(self, inputs: Tensor) -> Tensor:
         """FC2(ReLU(FC1(x))) without dropout: v_c^T x_i of eq. (10), see D6 of the fidelity table."""

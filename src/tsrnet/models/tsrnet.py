@@ -81,6 +81,10 @@ class TSRNet(VideoModel):
         return SnippetPredictions(probabilities, output.attention_logits, output.attention, activations)
 
     @property
+    def classification(self) -> Classifier:
+        return self.classifier
+
+    @property
     def class_rows(self) -> tuple[str, ...]:
         return ("classifier.fc2.weight", "classifier.fc2.bias")
 

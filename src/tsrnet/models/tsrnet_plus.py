@@ -25,6 +25,7 @@ from tsrnet.core.settings import KNOWN_KEYS, Share
 from tsrnet.localization.scores import localization_attention, standardized
 from tsrnet.localization.settings import AttentionForm
 from tsrnet.models.basnet import BaSNet, BaSNetOutput, BaSNetSettings
+from tsrnet.models.classifier import Classifier
 from tsrnet.models.tsrnet import TSRNet, TSRNetOutput, TSRNetSettings
 from tsrnet.models.video_model import SnippetPredictions, VideoModel
 
@@ -80,6 +81,10 @@ class TSRNetPlus(VideoModel):
     def loss_terms(self, output: TSRNetPlusOutput, mask: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Those of the suppressing branch; L_SA and L_KT come on top of them."""
         return self.suppression.loss_terms(output.suppression, mask, labels)
+
+    @property
+    def classification(self) -> Classifier:
+        return self.tsrnet.classifier
 
     @property
     def class_rows(self) -> tuple[str, ...]:

@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from tsrnet.models.classifier import Classifier
+
 
 @dataclass(frozen=True)
 class SnippetPredictions:
@@ -43,6 +45,11 @@ class VideoModel(nn.Module):
     @property
     def class_rows(self) -> tuple[str, ...]:
         """Names of parameters whose first rows are the classes, in order; a last row may be background."""
+        raise NotImplementedError
+
+    @property
+    def classification(self) -> Classifier:
+        """FC1 and FC2, of a model that knowledge can be transferred to."""
         raise NotImplementedError
 
     def rate_groups(self) -> list[tuple[float, list[nn.Parameter]]]:

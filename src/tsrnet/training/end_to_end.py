@@ -16,6 +16,7 @@ from tsrnet.core.settings import KNOWN_KEYS, Count, NonNegative, Positive
 from tsrnet.datasets.snippet_sampler import SamplingSettings
 from tsrnet.features.backbone import Backbone
 from tsrnet.features.store import FeatureStore
+from tsrnet.models.classifier import Classifier
 from tsrnet.models.video_model import SnippetPredictions, VideoModel
 from tsrnet.video.snippet_images import SnippetImages
 from tsrnet.video.time_grid import TimeGrid
@@ -77,6 +78,10 @@ class EndToEnd(VideoModel):
 
     def loss_terms(self, output: Any, mask: Tensor, labels: Tensor) -> dict[str, Tensor]:
         return self.head.loss_terms(output, mask, labels)
+
+    @property
+    def classification(self) -> Classifier:
+        return self.head.classification
 
     def rate_groups(self) -> list[tuple[float, list[nn.Parameter]]]:
         factor = self._settings.learning_rate_factor

@@ -50,12 +50,13 @@ MIN_PAIRS = 2
 
 @dataclass(frozen=True, config=KNOWN_KEYS)
 class OptimizerSettings:
-    """`adamw` with a constant rate is for frozen features; `sgd` is the paper's (D14).
+    """`adamw` with a constant rate is for frozen features; `sgd` is the paper's (D14); `adam`, whose weight
+    decay is an L2 term of the loss, is that of most of the other models' authors.
 
     With `sgd`, the rate is multiplied by `decay_factor` every `decay_every` steps.
     """
 
-    name: Literal["adamw", "sgd"] = "adamw"
+    name: Literal["adamw", "adam", "sgd"] = "adamw"
     learning_rate: Positive = 1e-3
     weight_decay: NonNegative = 0.01
     momentum: NonNegative = 0.9
@@ -148,6 +149,11 @@ class TSRNetModule(pl.LightningModule):
             teacher = TSRNetModule.load_from_checkpoint(teacher, map_location="cpu", weights_only=True)
         # In a list: a frozen teacher is no part of this module's weights and checkpoints.
         self._teacher = [teacher.model.eval().requires_grad_(False)] if teacher else []
+        if teacher and self.transfer.classifier == "teacher":
+            known = {name: row for row, name in enumerate(teacher.classes)}
+            pairs = (data.class_map if data else {}) or {name: name for name in known}
+            rows = {row: known[pairs[name]] for row, name in enumerate(self.classes) if name in pairs}
+            self.model.classification.start_from(teacher.model.classification, rows)
 
     def forward(self, features: Tensor, mask: Tensor) -> SnippetPredictions:
         """features (batch, time, d), mask (batch, time) True for real snippets -> SnippetPredictions."""
@@ -224,8 +230,9 @@ class TSRNetModule(pl.LightningModule):
             {"params": parameters, "lr": factor * settings.learning_rate}
             for factor, parameters in self.model.rate_groups()
         ]
-        if settings.name == "adamw":
-            return torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+        if settings.name != "sgd":
+            kind = torch.optim.AdamW if settings.name == "adamw" else torch.optim.Adam
+            return kind(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay)
         optimizer = torch.optim.SGD(
             groups,
             lr=settings.learning_rate,
