@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from tsrnet.core.errors import UserError
 from tsrnet.datasets.batch import Sample, TrainingBatch
 from tsrnet.datasets.records import LabelledVideo
 from tsrnet.datasets.sampler import Draw, FeatureDataset, PairedVideos, TrainingSampler
+from tsrnet.datasets.snippet_sampler import BatchSettings
 from tsrnet.features.store import FeatureStore
 
 
@@ -41,7 +43,7 @@ def clips(store: FeatureStore) -> FeatureDataset:
 class Training:
     """A training that draws epoch after epoch, as Lightning does."""
 
-    def __init__(self, num_videos: int, *, batches: int = 0, **options: int) -> None:
+    def __init__(self, num_videos: int, *, batches: int = 0, **options: Any) -> None:
         self.batches = batches
         self.batch_size = options["batch_size"] // options.get("num_ranks", 1)
         self.sampler = TrainingSampler(num_videos, **options, start=lambda: self.batches)
@@ -115,6 +117,71 @@ def test_processes_share_every_batch(accumulate: int) -> None:
         assert together == batch
     with pytest.raises(UserError, match=r"optimizer\.batch_size: got 6 for 4 processes, need a multiple"):
         TrainingSampler(10, batch_size=6, seed=3, num_ranks=4)
+
+
+ALIKE = [[0, 1, 2], [3], [4, 5], [6, 7, 8, 9]]
+PAIRS: dict[str, Any] = {"batch_size": 8, "seed": 1, "pairs": 3, "alike": ALIKE}
+
+
+def test_a_batch_begins_with_pairs_of_a_class_and_goes_on_with_the_passes() -> None:
+    batches = Training(10, **PAIRS).epochs(30)
+    groups: Counter[int] = Counter()
+    for batch in batches:
+        for first, second in zip(batch[0:6:2], batch[1:6:2], strict=True):
+            (group,) = [n for n, group in enumerate(ALIKE) if first.index in group]
+            assert second.index in ALIKE[group]
+            assert second.index != first.index
+            groups[group] += 1
+    assert groups.keys() == {0, 2, 3}  # a class of one video has no pair
+    assert min(groups.values()) > len(batches) / 2
+    drawn = [draw.index for batch in batches for draw in batch[6:]]
+    assert all(sorted(drawn[start : start + 10]) == list(range(10)) for start in range(0, 30, 10))
+    assert [draw.position for batch in batches for draw in batch] == list(range(8 * len(batches)))
+
+
+@pytest.mark.parametrize("start", [1, 2, 5])
+def test_with_pairs_a_training_goes_on_with_what_was_left(start: int) -> None:
+    whole = Training(10, **PAIRS).epochs(5)
+    resumed = Training(10, **PAIRS, batches=start)
+    resumed.epoch()
+    assert Training(10, **PAIRS, batches=start).epoch() == whole[start : resumed.batches]
+
+
+def test_processes_share_a_batch_with_pairs_in_neighbours() -> None:
+    whole = Training(10, **PAIRS).epochs(2)
+    parts = [Training(10, **PAIRS, rank=rank, num_ranks=2).epochs(2) for rank in range(2)]
+    assert [first + second for first, second in zip(*parts, strict=True)] == whole
+
+
+def test_pairs_that_there_are_not_are_refused() -> None:
+    with pytest.raises(
+        UserError, match=r"batches\.pairs: got 5, need at most half of optimizer\.batch_size 8"
+    ):
+        TrainingSampler(10, **(PAIRS | {"pairs": 5}))
+    with pytest.raises(UserError, match=r"batches\.pairs: got 3, need a class of two training videos"):
+        TrainingSampler(10, **(PAIRS | {"alike": [[1], [2]]}))
+
+
+@pytest.mark.parametrize("how", ["crop", "spread"])
+def test_of_a_long_video_some_snippets_take_part_in_order(how: Any, store: FeatureStore) -> None:
+    store.write("rgb", "a", np.arange(40, dtype=np.float32).reshape(10, 4))
+    short = BatchSettings(max_snippets=4, snippets=how)
+    dataset = FeatureDataset([LabelledVideo("a", ("run",))], ("run",), store, "rgb", batches=short)
+    seen = set()
+    for seed in range(60):
+        rows = (dataset.sample(0, (seed,)).features[:, 0] / 4).int().tolist()
+        assert rows == (dataset.sample(0, (seed,)).features[:, 0] / 4).int().tolist()
+        assert len(rows) == 4
+        assert rows == sorted(rows)
+        if how == "crop":
+            assert rows == list(range(rows[0], rows[0] + 4))
+        else:
+            assert all(int(2.5 * part) <= row <= 2.5 * (part + 1) for part, row in enumerate(rows))
+        seen |= set(rows)
+    assert seen == set(range(10))
+    assert len(dataset[0].features) == 10  # a test sees all
+    whole = FeatureDataset([LabelledVideo("a", ("run",))], ("run",), store, "rgb")
+    assert len(whole.sample(0, (0,)).features) == 10
 
 
 def test_pairs_share_a_class_and_every_clip_gets_its_turn(store: FeatureStore) -> None:

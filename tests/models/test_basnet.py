@@ -49,15 +49,16 @@ def leaky(x: np.ndarray) -> np.ndarray:
     return np.where(x > 0, x, 0.01 * x)
 
 
-def test_terms_and_view_follow_the_formulas() -> None:
-    model = build(alpha=2.0, beta=3.0, gamma=0.1)
+@pytest.mark.parametrize("classification", ["softmax", "bce"])
+def test_terms_and_view_follow_the_formulas(classification: str) -> None:
+    model = build(alpha=2.0, beta=3.0, gamma=0.1, classification=classification)
     features = batch(0)
     terms = model.loss_terms(model(features, MASK), MASK, LABELS)
     view = model.predict(features, MASK)
-    f1, fb1, f2, fb2, c1, cb1, c2, cb2, w, b = (p.detach().numpy() for p in model.parameters())
+    f1, fb1, f2, fb2, c1, cb1, c2, cb2, w = (p.detach().numpy() for p in model.parameters())
 
     def classify(x: np.ndarray) -> np.ndarray:
-        return leaky(convolve(leaky(convolve(x, c1, cb1)), c2, cb2)) @ w.T + b
+        return leaky(convolve(leaky(convolve(x, c1, cb1)), c2, cb2)) @ w.T
 
     losses: dict[str, list[float]] = {"base": [], "suppression": [], "norm": []}
     for row, (length, k) in enumerate(zip(LENGTHS, TOP, strict=True)):
@@ -68,7 +69,9 @@ def test_terms_and_view_follow_the_formulas() -> None:
         for name, scores, background in (("base", classify(x), 1.0), ("suppression", suppressed, 0.0)):
             p = softmax(np.sort(scores, axis=0)[-k:].mean(axis=0))
             y = np.array([*LABELS[row].numpy(), background])
-            losses[name].append(-sum(y / y.sum() * np.log(p)))
+            target = y / y.sum()
+            binary = target * np.log(p) + (1 - target) * np.log(1 - p)
+            losses[name].append(-sum(target * np.log(p)) if classification == "softmax" else -binary.mean())
         losses["norm"].append(float(weights.sum()))
         np.testing.assert_allclose(view.probabilities[row].detach(), p[:2], rtol=1e-11)
         np.testing.assert_allclose(view.logits[row, :length].detach(), logits, rtol=1e-10)

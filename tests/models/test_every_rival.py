@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tsrnet.models.basnet import BaSNet, BaSNetSettings
+from tsrnet.models.co2net import CO2Net, CO2NetSettings
 from tsrnet.models.stpn import STPN, STPNSettings
 from tsrnet.models.untrimmednet import UntrimmedNet, UntrimmedNetSettings
 from tsrnet.models.video_model import SnippetPredictions
@@ -17,12 +18,13 @@ from tsrnet.models.wtalc import WTALC, WTALCSettings
 SIZES: dict[str, Any] = {"num_features": 6, "num_classes": 3}
 RIVALS: dict[str, Callable[[], torch.nn.Module]] = {
     "stpn": lambda: STPN(STPNSettings(attention_size=8), **SIZES),
-    "untrimmednet, soft": lambda: UntrimmedNet(UntrimmedNetSettings(selection="soft"), **SIZES),
-    "untrimmednet, hard": lambda: UntrimmedNet(UntrimmedNetSettings(selection="hard"), **SIZES),
+    "untrimmednet, soft": lambda: UntrimmedNet(UntrimmedNetSettings(selection="soft", dropout=0.0), **SIZES),
+    "untrimmednet, hard": lambda: UntrimmedNet(UntrimmedNetSettings(selection="hard", dropout=0.0), **SIZES),
     "wtalc": lambda: WTALC(WTALCSettings(hidden_size=64), **SIZES),
     "basnet": lambda: BaSNet(
         BaSNetSettings(filter_size=8, filter_kernel=3, hidden_size=16, dropout=0.3), **SIZES
     ),
+    "co2net": lambda: CO2Net(CO2NetSettings(attention_size=8, hidden_size=32, dropout=0.3), **SIZES),
 }
 every_rival = pytest.mark.parametrize("build", RIVALS.values(), ids=RIVALS.keys())
 LENGTHS = (12, 5, 1, 9)

@@ -36,15 +36,15 @@ def test_terms_and_view_follow_the_formulas(pooling: str) -> None:
     features, mask, labels = batch(1)
     terms = model.loss_terms(model(features, mask), mask, labels)
     view = model.predict(features, mask)
-    w1, b1, w2, b2, w = (p.detach().numpy() for p in model.parameters())
+    w1, b1, w2, b2, w, b = (p.detach().numpy() for p in model.parameters())
     class_losses, norms = [], []
     for row, length in enumerate(LENGTHS):
         x = features[row, :length].numpy()
         attention = np.array([sigmoid(w2 @ np.maximum(w1 @ x_t + b1, 0) + b2)[0] for x_t in x])
         pooled = sum(a * x_t for a, x_t in zip(attention, x, strict=True))
-        p = sigmoid(w @ (pooled / length if pooling == "mean" else pooled))
+        p = sigmoid(w @ (pooled / length if pooling == "mean" else pooled) + b)
         y = labels[row].numpy()
-        class_losses.append(-sum(y * np.log(p) + (1 - y) * np.log(1 - p)))
+        class_losses.append(-np.mean(y * np.log(p) + (1 - y) * np.log(1 - p)))
         norms.append(sum(abs(attention)))
         np.testing.assert_allclose(view.probabilities[row].detach(), p, rtol=1e-12)
         np.testing.assert_allclose(view.weights[row, :length, 0].detach(), attention, rtol=1e-12)

@@ -41,7 +41,7 @@ def cross_entropy(predictions: list[np.ndarray], labels: torch.Tensor) -> float:
 
 
 def test_soft_selection_follows_the_formulas() -> None:
-    model = build(selection="soft")
+    model = build(selection="soft").eval()
     features, mask, labels = batch(1)
     view = model.predict(features, mask)
     w, b, attention = (p.detach().numpy() for p in model.parameters())
@@ -61,7 +61,7 @@ def test_soft_selection_follows_the_formulas() -> None:
 
 @pytest.mark.parametrize("divisor", TOP)
 def test_hard_selection_follows_the_formulas(divisor: int) -> None:
-    model = build(selection="hard", pool_divisor=divisor)
+    model = build(selection="hard", pool_divisor=divisor).eval()
     features, mask, labels = batch(2)
     view = model.predict(features, mask)
     w, b = (p.detach().numpy() for p in model.parameters())

@@ -24,7 +24,7 @@ from tsrnet.datasets.batch import Sample, TrainingBatch, VideoBatch
 from tsrnet.datasets.overlap import read_overlap, shipped_overlap
 from tsrnet.datasets.records import LabelledVideo, VideoDataset, VideoRecord
 from tsrnet.datasets.sampler import FeatureDataset, PairedVideos, TrainingSampler
-from tsrnet.datasets.snippet_sampler import SnippetSampler
+from tsrnet.datasets.snippet_sampler import PLAIN_BATCHES, BatchSettings, SnippetSampler
 from tsrnet.datasets.ucf101 import read_ucf101
 from tsrnet.features.store import FeatureSource, FeatureStore
 from tsrnet.video.time_grid import TimeGrid
@@ -49,6 +49,7 @@ class VideoDataModule(pl.LightningDataModule):
         protocol: how the test videos are evaluated, see `tsrnet.metrics.protocols`.
         num_workers: processes that load features.
         sampler: gives pixels of some snippets for end-to-end training; None: features.
+        batches: pairs of videos of a class in a batch, and how many snippets of a long video take part.
 
     Raises:
         UserError: annotations are wrong, or no video has features.
@@ -68,6 +69,7 @@ class VideoDataModule(pl.LightningDataModule):
         protocol: str = "demo",
         num_workers: int = 0,
         sampler: SnippetSampler | None = None,
+        batches: BatchSettings = PLAIN_BATCHES,
     ) -> None:
         super().__init__()
         self.stream, self.batch_size, self.seed, self.protocol = stream, batch_size, seed, protocol
@@ -76,7 +78,7 @@ class VideoDataModule(pl.LightningDataModule):
             FeatureStore(Path(features)) if isinstance(features, str | Path) else features
         )
         self._dataset, self._overlap, self._holdout = dataset, overlap, holdout
-        self._num_workers, self._sampler = num_workers, sampler
+        self._num_workers, self._sampler, self._batches = num_workers, sampler, batches
 
     def setup(self, stage: str | None = None) -> None:
         """Look for the features; one warning lists the videos without features."""
@@ -169,6 +171,7 @@ class VideoDataModule(pl.LightningDataModule):
             "trimmed": self.trimmed.identity if self.trimmed else None,
             "class_map": self.class_map,
             "sampling": asdict(self._sampler.settings) if self._sampler else None,
+            "batches": asdict(self._batches),
         }
 
     def _first_features(self) -> bytes:
@@ -201,6 +204,8 @@ class VideoDataModule(pl.LightningDataModule):
             len(self.training_set),
             batch_size=self.batch_size,
             seed=self.seed,
+            pairs=self._batches.pairs,
+            alike=self.training_set.alike,
             accumulate=accumulate,
             start=lambda: trainer.global_step * accumulate if trainer else 0,
             rank=trainer.global_rank if trainer else 0,
@@ -248,7 +253,7 @@ class VideoDataModule(pl.LightningDataModule):
 
     def _features(self, records: Sequence[VideoRecord]) -> FeatureDataset:
         videos: list[LabelledVideo] = [record.without_segments() for record in records]
-        return FeatureDataset(videos, self.classes, self.source, self.stream, self._sampler)
+        return FeatureDataset(videos, self.classes, self.source, self.stream, self._sampler, self._batches)
 
 
 class _ResumableLoader(DataLoader[Any]):

@@ -18,14 +18,15 @@ from torch.utils.data import Dataset, DistributedSampler
 from tsrnet.core.errors import UserError
 from tsrnet.datasets.batch import Sample
 from tsrnet.datasets.records import LabelledVideo
-from tsrnet.datasets.snippet_sampler import SnippetSampler
+from tsrnet.datasets.snippet_sampler import PLAIN_BATCHES, BatchSettings, SnippetSampler
 from tsrnet.features.store import Features, FeatureSource
 
 
 class FeatureDataset(Dataset[Sample]):
     """Stored features of one stream with video-level labels; it never sees a segment.
 
-    With a sampler, `sample` gives pixels of some snippets in place of all features.
+    With a sampler, `sample` gives pixels of some snippets in place of all features. `batches` says how many
+    snippets of a long video it gives.
     """
 
     def __init__(
@@ -35,7 +36,9 @@ class FeatureDataset(Dataset[Sample]):
         store: FeatureSource,
         stream: str,
         sampler: SnippetSampler | None = None,
+        batches: BatchSettings = PLAIN_BATCHES,
     ) -> None:
+        self._batches = batches
         self.videos = tuple(videos)
         self.classes = tuple(classes)
         self._store = store
@@ -50,10 +53,11 @@ class FeatureDataset(Dataset[Sample]):
 
     def sample(self, index: int, seed: tuple[int, ...]) -> Sample:
         """A video as training takes it; `seed` decides what of it is sampled, and how it is augmented."""
+        features, rng = self._read(index), np.random.default_rng(seed)
         if self._sampler is None:
-            return self[index]
-        length = len(self._read(index))
-        rng = np.random.default_rng(seed)
+            chosen = self._batches.choose(len(features), rng)
+            return self._with_labels(index, torch.from_numpy(features[chosen]))
+        length = len(features)
         return self._with_labels(index, self._sampler.sample(self.videos[index].id, length, rng))
 
     def _read(self, index: int) -> Features:
@@ -64,6 +68,14 @@ class FeatureDataset(Dataset[Sample]):
         labels = torch.zeros(len(self.classes))
         labels[[self.classes.index(label) for label in video.labels]] = 1
         return Sample(video.id, features, labels)
+
+    @property
+    def alike(self) -> list[list[int]]:
+        """The indices of the videos of each class."""
+        return [
+            [index for index, video in enumerate(self.videos) if label in video.labels]
+            for label in self.classes
+        ]
 
     @property
     def num_features(self) -> int:
@@ -87,6 +99,8 @@ class TrainingSampler(DistributedSampler[Draw]):
 
     Args:
         num_videos: of the training set.
+        alike: groups of videos that share a class, for the pairs.
+        pairs: of videos that share a class, in every batch; the others come from the passes.
         batch_size: videos of a batch over all processes.
         seed: decides the order.
         accumulate: batches of an optimiser step.
@@ -94,7 +108,7 @@ class TrainingSampler(DistributedSampler[Draw]):
         rank, num_ranks: this process and how many there are.
 
     Raises:
-        UserError: the processes cannot share a batch evenly.
+        UserError: the processes cannot share a batch evenly, or there are too many pairs.
     """
 
     def __init__(
@@ -103,6 +117,8 @@ class TrainingSampler(DistributedSampler[Draw]):
         *,
         batch_size: int,
         seed: int,
+        pairs: int = 0,
+        alike: Sequence[Sequence[int]] = (),
         accumulate: int = 1,
         start: Callable[[], int] = lambda: 0,
         rank: int = 0,
@@ -115,6 +131,13 @@ class TrainingSampler(DistributedSampler[Draw]):
                 f"optimizer.batch_size: got {batch_size} for {num_ranks} processes, need a multiple of them"
             )
         self._num_videos, self._batch_size, self._seed, self._start = num_videos, batch_size, seed, start
+        self._pairs, self._alike = pairs, [group for group in alike if len(group) > 1]
+        if 2 * pairs > batch_size:
+            raise UserError(
+                f"batches.pairs: got {pairs}, need at most half of optimizer.batch_size {batch_size}"
+            )
+        if pairs and not self._alike:
+            raise UserError(f"batches.pairs: got {pairs}, need a class of two training videos; give 0")
         self.num_batches = -(-num_videos // (batch_size * accumulate)) * accumulate
 
     def __len__(self) -> int:
@@ -127,12 +150,29 @@ class TrainingSampler(DistributedSampler[Draw]):
         end = (first // self.num_batches + 1) * self.num_batches
         for batch in range(first, end):
             positions = range(batch * self._batch_size, (batch + 1) * self._batch_size)
-            for position in positions[self.rank :: self.num_replicas]:
-                number, place = divmod(position, self._num_videos)
+            for position in self._share(positions):
+                in_batch = position - positions.start
+                if in_batch < 2 * self._pairs:
+                    yield Draw(self._pair(batch, in_batch // 2)[in_batch % 2], position)
+                    continue
+                number, place = divmod(position - 2 * self._pairs * (batch + 1), self._num_videos)
                 if number != of_pass:
                     rng = np.random.default_rng((self._seed, number))
                     order, of_pass = rng.permutation(self._num_videos), number
                 yield Draw(int(order[place]), position)
+
+    def _share(self, positions: range) -> range:
+        """What of a batch this process takes; with pairs, neighbours."""
+        if not self._pairs:
+            return positions[self.rank :: self.num_replicas]
+        size = self._batch_size // self.num_replicas
+        return positions[self.rank * size : (self.rank + 1) * size]
+
+    def _pair(self, batch: int, number: int) -> tuple[int, int]:
+        """Two videos of one class: a pair of a batch."""
+        rng = np.random.default_rng((self._seed, batch, number, 4))
+        first, second = rng.choice(self._alike[rng.integers(len(self._alike))], size=2, replace=False)
+        return int(first), int(second)
 
 
 class PairedVideos(Dataset[tuple[Sample, Sample | None]]):

@@ -1,10 +1,10 @@
-"""Snippets of a video for training end to end: a few of them, jittered, seen through one camera."""
+"""Which snippets of a video a training step sees; end to end a few, jittered, seen through one camera."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as TF
 
-from tsrnet.core.settings import KNOWN_KEYS, NotBool
+from tsrnet.core.settings import KNOWN_KEYS, Count, Natural, NotBool
 from tsrnet.video.snippet_images import SnippetImages
 
 _STILL = 127.5
@@ -41,6 +41,32 @@ def sample_snippets(length: int, count: int, rng: np.random.Generator) -> npt.ND
     edges = np.linspace(0, length, count + 1)
     found: npt.NDArray[np.int64] = np.floor(rng.uniform(edges[:-1], edges[1:])).astype(np.int64)
     return found.clip(max=length - 1)
+
+
+@pydantic_dataclass(frozen=True, config=KNOWN_KEYS)
+class BatchSettings:
+    """How a batch of features is drawn.
+
+    `pairs`: of videos that share a class, in every batch. `max_snippets`: of a longer video, so many take
+    part, None for all; `snippets`: one of each equal part ("spread"), or neighbours ("crop").
+    """
+
+    pairs: Natural = 0
+    max_snippets: Count | None = None
+    snippets: Literal["spread", "crop"] = "spread"
+
+    def choose(self, length: int, rng: np.random.Generator) -> slice | npt.NDArray[np.int64]:
+        """Of a video of so many snippets."""
+        if self.max_snippets is None or length <= self.max_snippets:
+            return slice(None)
+        if self.snippets == "spread":
+            return sample_snippets(length, self.max_snippets, rng)
+        start = int(rng.integers(length - self.max_snippets + 1))
+        return slice(start, start + self.max_snippets)
+
+
+PLAIN_BATCHES = BatchSettings()
+"""Whole videos, each once a pass."""
 
 
 def augment(pixels: Tensor, stream: str, settings: SamplingSettings, rng: np.random.Generator) -> Tensor:

@@ -10,17 +10,16 @@ Localization", AAAI 2020.
     L = α L_base + β L_supp + γ L_norm               objective                   BaSNet.loss_terms
 
 The cross-entropy takes labels, background included, normalised to sum 1. Inference is the suppression
-branch: softmax of a' without its background column, and A' of the actions. Deviations: the paper samples
-a fixed number of snippets, here all take part; it thresholds A' scaled within a video, our localiser the
-sigmoid of A', times W or, by default, what is in W's sigmoid standardised over the video. Channels and
-kernels are those of the authors' release; the defaults of dropout, α, β and γ are not checked against the
-paper.
+branch: softmax of a' without its background column, and A' of the actions. Channels, kernels, dropout,
+biases, α, β and γ are those of the authors' release; `+experiment=basnet` samples 750 snippets and has the
+release's binary cross-entropy. `localization=basnet` thresholds A' scaled within a video, as the authors do;
+our localiser the sigmoid of A', times W or, by default, what is in W's sigmoid standardised over the video.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch.nn.functional as F
 from pydantic import AfterValidator, Field
@@ -48,7 +47,9 @@ class BaSNetSettings:
     """Sizes and loss weights.
 
     `filter_size`, `hidden_size`: channels; `filter_kernel`, `kernel`: snippets that a convolution sees,
-    odd. `pool_divisor`: k is n / this, rounded up. `alpha`, `beta`, `gamma`: of L_base, L_supp, L_norm.
+    odd. `pool_divisor`: k is n / this, rounded up. `classification`: "softmax" is the cross-entropy of the
+    paper, "bce" the binary one of the release, of the softmax. `alpha`, `beta`, `gamma`: of L_base, L_supp,
+    L_norm.
     """
 
     filter_size: Count = 512
@@ -57,6 +58,7 @@ class BaSNetSettings:
     kernel: Kernel = 3
     dropout: ShareBelowOne = 0.7
     pool_divisor: Count = 8
+    classification: Literal["softmax", "bce"] = "softmax"
     alpha: NonNegative = 1.0
     beta: NonNegative = 1.0
     gamma: NonNegative = 1e-4
@@ -84,7 +86,9 @@ class BaSNet(VideoModel):
         self.filter2 = TemporalConvolution(settings.filter_size, 1, kernel=settings.filter_kernel)
         self.conv1 = TemporalConvolution(num_features, size, kernel=kernel)
         self.conv2 = TemporalConvolution(size, size, kernel=kernel)
-        self.classifier = nn.Sequential(nn.Dropout(settings.dropout), nn.Linear(size, num_classes + 1))
+        self.classifier = nn.Sequential(
+            nn.Dropout(settings.dropout), nn.Linear(size, num_classes + 1, bias=False)
+        )
 
     def filter(self, rows: Tensor, mask: Tensor) -> Tensor:
         """W before its sigmoid, (n, 1), of the real snippets of a batch (n, d)."""
@@ -117,14 +121,22 @@ class BaSNet(VideoModel):
 
     @property
     def class_rows(self) -> tuple[str, ...]:
-        return ("classifier.1.weight", "classifier.1.bias")
+        return ("classifier.1.weight",)
 
     def loss_terms(self, output: BaSNetOutput, mask: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """The terms "base", "suppression", "norm" and "total"; labels (batch, classes)."""
         with_background, without = F.pad(labels, (0, 1), value=1.0), F.pad(labels, (0, 1), value=0.0)
-        base = softmax_cross_entropy(output.base, with_background)
-        suppression = softmax_cross_entropy(output.suppression, without)
+        loss = softmax_cross_entropy if self.settings.classification == "softmax" else _binary_of_softmax
+        base, suppression = loss(output.base, with_background), loss(output.suppression, without)
         norm = l1(output.weights, mask)
         s = self.settings
         total = s.alpha * base + s.beta * suppression + s.gamma * norm
         return {"base": base, "suppression": suppression, "norm": norm, "total": total}
+
+
+def _binary_of_softmax(logits: Tensor, labels: Tensor) -> Tensor:
+    """Binary cross-entropy of the softmax over classes with labels of sum 1, mean over classes and batch."""
+    targets = labels / labels.sum(dim=1, keepdim=True)
+    log_p = logits.log_softmax(dim=1)
+    log_rest = (-log_p.exp()).clamp_min(1e-6 - 1).log1p()
+    return -(targets * log_p + (1 - targets) * log_rest).mean()

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from tsrnet.core.errors import UserError
 from tsrnet.core.settings import settings_of
 from tsrnet.models.basnet import BaSNet, BaSNetSettings
+from tsrnet.models.co2net import CO2Net, CO2NetSettings
 from tsrnet.models.stpn import STPN, STPNSettings
 from tsrnet.models.tsrnet import TSRNet, TSRNetSettings
 from tsrnet.models.tsrnet_plus import TSRNetPlus, TSRNetPlusSettings
@@ -17,7 +18,13 @@ from tsrnet.models.video_model import VideoModel
 from tsrnet.models.wtalc import WTALC, WTALCSettings
 
 ModelSettings: TypeAlias = (
-    TSRNetSettings | TSRNetPlusSettings | STPNSettings | UntrimmedNetSettings | WTALCSettings | BaSNetSettings
+    TSRNetSettings
+    | TSRNetPlusSettings
+    | STPNSettings
+    | UntrimmedNetSettings
+    | WTALCSettings
+    | BaSNetSettings
+    | CO2NetSettings
 )
 
 
@@ -34,6 +41,7 @@ MODELS: Mapping[str, _Model] = {
     "untrimmednet": _Model(UntrimmedNetSettings, UntrimmedNet),
     "wtalc": _Model(WTALCSettings, WTALC),
     "basnet": _Model(BaSNetSettings, BaSNet),
+    "co2net": _Model(CO2NetSettings, CO2Net),
 }
 
 

@@ -3,16 +3,16 @@ Network", CVPR 2018.
 
     λ_t = sigmoid(FC(ReLU(FC(x_t))))           attention module           STPN.attention
     a_t^c = w_c · x_t                          T-CAM                      STPN.forward
-    s^c = w_c · Σ λ_t x_t = Σ λ_t a_t^c        weighted temporal pooling  STPN.forward
+    s^c = w_c · Σ λ_t x_t + b_c                weighted temporal pooling  STPN.forward
     p^c = sigmoid(s^c)                         video class probability    STPN.predict
     ψ_t^c = λ_t sigmoid(a_t^c)                 weighted T-CAM             localisation, attention=raw
     L = L_class + β ||λ||_1                    objective                  STPN.loss_terms
 
-L_class is the multi-label cross-entropy: binary, summed over classes. ||λ||_1 is the sum over the
-snippets of a video, as written. Deviations: the paper trains on a fixed number of sampled segments,
-here every snippet takes part, so the sum of the pooling is divided by the number of snippets
-(`pooling=mean`; `sum` is the formula as written); the streams are fused by eq. (11) of TSRNet. The default
-of β is a common choice, not checked against the paper.
+L_class is the multi-label cross-entropy: binary, mean over classes. ||λ||_1 is the sum over the snippets of a
+video, as written. Bias, means and β are those of the reimplementation bellos1203/STPN; like it, the pooling
+is divided by the number of snippets (`pooling=mean`; `sum` is the formula as written). `+experiment=stpn`
+samples 400 snippets, as the paper does. The streams are fused by eq. (11) of TSRNet, or by
+`localization=stpn`.
 """
 
 from __future__ import annotations
@@ -65,17 +65,18 @@ class STPN(VideoModel):
         self.attention = nn.Sequential(
             nn.Linear(num_features, settings.attention_size), nn.ReLU(), nn.Linear(settings.attention_size, 1)
         )
-        # No bias: the video's score is then the sum of the weighted T-CAM.
-        self.classifier = nn.Linear(num_features, num_classes, bias=False)
+        self.classifier = nn.Linear(num_features, num_classes)
 
     def forward(self, features: Tensor, mask: Tensor) -> STPNOutput:
         """features (batch, time, d), mask (batch, time) -> STPNOutput."""
         attention_logits = per_snippet(self.attention, features, mask)
         attention = attention_logits.sigmoid() * mask.unsqueeze(-1)
-        activations = per_snippet(self.classifier, features, mask)
+        weight, bias = self.classifier.weight, self.classifier.bias
+        activations = per_snippet(lambda rows: rows @ weight.T, features, mask)  # the T-CAM has no bias
         logits = attend(activations, attention).squeeze(1)  # (batch, classes)
         if self.settings.pooling == "mean":
             logits = logits / mask.sum(dim=1, keepdim=True)
+        logits = logits + bias
         return STPNOutput(attention_logits, attention, activations, logits)
 
     def predict(self, features: Tensor, mask: Tensor) -> SnippetPredictions:
@@ -87,7 +88,7 @@ class STPN(VideoModel):
 
     def loss_terms(self, output: STPNOutput, mask: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """The terms "class", "sparsity" and "total"; labels (batch, classes), 1 for each class of a video."""
-        class_loss = binary_cross_entropy(output.logits, labels)
+        class_loss = binary_cross_entropy(output.logits, labels) / labels.shape[1]
         sparsity = l1(output.attention, mask)
         total = class_loss + self.settings.beta * sparsity
         return {"class": class_loss, "sparsity": sparsity, "total": total}

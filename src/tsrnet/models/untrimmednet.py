@@ -23,7 +23,7 @@ import torch
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 from torch import Tensor, nn
 
-from tsrnet.core.settings import KNOWN_KEYS, Count
+from tsrnet.core.settings import KNOWN_KEYS, Count, ShareBelowOne
 from tsrnet.losses.classification import softmax_cross_entropy
 from tsrnet.models.attention import attention_weights
 from tsrnet.models.snippets import per_snippet, top_k_mean
@@ -32,10 +32,13 @@ from tsrnet.models.video_model import SnippetPredictions, VideoModel
 
 @pydantic_dataclass(frozen=True, config=KNOWN_KEYS)
 class UntrimmedNetSettings:
-    """`selection`: "soft" or "hard". `pool_divisor`: hard selection takes 1 / this of the snippets."""
+    """`selection`: "soft" or "hard". `pool_divisor`: hard selection takes 1 / this of the snippets.
+    `dropout`: of the features, before either layer.
+    """
 
     selection: Literal["soft", "hard"] = "soft"
     pool_divisor: Count = 8
+    dropout: ShareBelowOne = 0.8
 
 
 @dataclass(frozen=True)
@@ -57,9 +60,10 @@ class UntrimmedNet(VideoModel):
     def __init__(self, settings: UntrimmedNetSettings, *, num_features: int, num_classes: int) -> None:
         super().__init__()
         self.settings = settings
-        self.classifier = nn.Linear(num_features, num_classes)
+        self.classifier = nn.Sequential(nn.Dropout(settings.dropout), nn.Linear(num_features, num_classes))
         # No bias: a softmax over time does not see it.
-        self.attention = nn.Linear(num_features, 1, bias=False) if settings.selection == "soft" else None
+        attention = nn.Sequential(nn.Dropout(settings.dropout), nn.Linear(num_features, 1, bias=False))
+        self.attention = attention if settings.selection == "soft" else None
 
     def forward(self, features: Tensor, mask: Tensor) -> UntrimmedNetOutput:
         """features (batch, time, d), mask (batch, time) -> UntrimmedNetOutput."""

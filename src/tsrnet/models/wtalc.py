@@ -11,10 +11,11 @@ Classification", ECCV 2018.
         + max(0, d(H_m, H_n) - d(G_m, H_n) + δ)}      of a class, d = 1 - cosine
     λ L_MIL + (1 - λ) L_CAS                           objective                   WTALC.loss_terms
 
-k is rounded up. L_CAS is the mean over the pairs of videos of a class, then over classes. Deviations:
-pairs are those that a batch happens to have, and classes without one do not count, where the paper draws
-its batches so that there are some; each stream is a network, where the paper puts the features of both
-side by side; the paper thresholds A within a video, our localiser the sigmoid of A.
+k is rounded up. L_CAS is the mean over the pairs of videos of a class, then over classes. Pairs are all
+those of a batch; classes without one do not count. `+experiment=wtalc` draws batches with three pairs, crops
+videos to 750 snippets and puts the features of both streams side by side, as the authors do.
+`localization=wtalc` thresholds A within a video, as they do, our localiser the sigmoid of A. Initial weights
+and dropout are those of the release.
 """
 
 from __future__ import annotations
@@ -64,8 +65,12 @@ class WTALC(VideoModel):
         super().__init__()
         self.settings = settings
         size = settings.hidden_size or num_features
-        self.hidden = nn.Sequential(nn.Linear(num_features, size), nn.ReLU(), nn.Dropout(settings.dropout))
-        self.classifier = nn.Linear(size, num_classes)
+        first, last = nn.Linear(num_features, size), nn.Linear(size, num_classes)
+        self.hidden = nn.Sequential(first, nn.ReLU(), nn.Dropout(settings.dropout))
+        self.classifier = last
+        for layer in (first, last):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
 
     def forward(self, features: Tensor, mask: Tensor) -> WTALCOutput:
         """features (batch, time, d), mask (batch, time) -> WTALCOutput."""

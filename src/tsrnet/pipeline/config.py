@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from tsrnet.core.errors import UserError
 from tsrnet.core.settings import KNOWN_KEYS, Count, Natural, ShareBelowOne, settings_of
-from tsrnet.datasets.snippet_sampler import SamplingSettings
+from tsrnet.datasets.snippet_sampler import BatchSettings, SamplingSettings
 from tsrnet.localization.settings import LocalizationSettings
 from tsrnet.losses.objective import LossSettings, TransferSettings
 from tsrnet.metrics.protocols import PROTOCOLS
@@ -77,6 +77,7 @@ class RunConfig:
     teacher: TeacherSettings
     overlap_steps: int  # 0: no overlap pretraining
     batch_size: int
+    batches: BatchSettings
     finetune: FinetuneConfig | None  # None: features stay as they are
     holdout: float  # share of the training videos that is tested on instead of the test set
     localization: LocalizationSettings
@@ -92,6 +93,11 @@ class RunConfig:
             raise UserError(
                 f"model={model_name(self.model)}: got transfer or overlap pretraining, which only TSRNet has;"
                 " give transfer=none and pretrain=imagenet"
+            )
+        if model_name(self.model) == "co2net" and self.streams != ("joint",):
+            raise UserError(
+                f"model=co2net: got stream.names {list(self.streams)}, need both streams side by side; give"
+                " stream=joint"
             )
 
     @classmethod
@@ -114,6 +120,7 @@ class RunConfig:
             if config.pretrain.overlap
             else 0,
             batch_size=_checked(Count, config.optimizer.batch_size, "optimizer.batch_size"),
+            batches=settings_of(BatchSettings, config.get("batches", {}), where="batches"),
             finetune=_finetune(config),
             holdout=_checked(ShareBelowOne, config.holdout, "holdout"),
             localization=settings_of(LocalizationSettings, config.localization, where="localization"),

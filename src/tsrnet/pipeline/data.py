@@ -11,7 +11,7 @@ from tsrnet.core.errors import UserError
 from tsrnet.datasets.availability import MANIFEST, Availability
 from tsrnet.datasets.datamodule import VideoDataModule
 from tsrnet.datasets.records import VideoDataset, VideoRecord
-from tsrnet.datasets.snippet_sampler import SamplingSettings, SnippetSampler
+from tsrnet.datasets.snippet_sampler import PLAIN_BATCHES, BatchSettings, SamplingSettings, SnippetSampler
 from tsrnet.features.store import FeatureSource, FeatureStore
 from tsrnet.pipeline.features import ExtractionConfig, ImportedFeatures, find_imported, prepare_features
 from tsrnet.pipeline.sources import LABELS, DatasetSettings, DrawnSettings, what_to_get
@@ -50,6 +50,7 @@ class RunData:
         paired: bool = False,
         shared_classes: bool = False,
         sampling: SamplingSettings | None = None,
+        batches: BatchSettings = PLAIN_BATCHES,
     ) -> VideoDataModule:
         """The DataModule of a stream.
 
@@ -58,6 +59,7 @@ class RunData:
             paired: with the trimmed clips that knowledge is transferred from.
             shared_classes: only the videos and classes that the trimmed clips show, too.
             sampling: gives pixels of some snippets in place of features.
+            batches: how batches of untrimmed videos are drawn.
         """
         videos = self.untrimmed
         if shared_classes:
@@ -74,6 +76,7 @@ class RunData:
             overlap=self.class_map if paired else None,
             protocol=self.protocol,
             sampler=_sampler(self.features, stream, sampling),
+            batches=batches,
             **common,
         )
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from tsrnet.core.files import atomic_path, make_folder, remove_parts_of_the_dead
 
-FORMAT = 1
+FORMAT = 2
 """Part of every hash: raise it when the same settings compute something else."""
 
 

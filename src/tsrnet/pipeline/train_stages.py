@@ -94,7 +94,11 @@ def stages_of(config: RunConfig, data: RunData, stream: str) -> StageSpec:
     training = TrainingSettings(
         config.model, config.losses, config.transfer, config.optimizer[stream], config.seed
     )
-    batches: dict[str, Any] = {"seed": config.seed, "paired": config.transfer.active}
+    batches: dict[str, Any] = {
+        "seed": config.seed,
+        "paired": config.transfer.active,
+        "batches": config.batches,
+    }
     untrimmed = data.module(stream, batch_size=config.batch_size, **batches)
     teacher = start = None
     if config.transfer.active:
