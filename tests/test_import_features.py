@@ -201,7 +201,7 @@ def test_a_hostile_file_is_one_line(folder: Path) -> None:
         (("split=0",), "split: got 0, need"),
         (("rate_hz=-1",), "rate_hz: got -1, need a number > 0"),
         (("time_axis=2",), "time_axis: got 2, need one of 0, 1"),
-        (("source=annotations",), "annotations: is not a complete .npy file"),
+        (("source=annotations",), "annotations: cannot be read \\(Is a directory"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_the_key(

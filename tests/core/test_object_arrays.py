@@ -245,3 +245,42 @@ def test_nothing_of_the_package_lets_numpy_execute_files() -> None:
         code = ast.parse(path.read_text())
         calls = [ast.unparse(node) for node in ast.walk(code) if isinstance(node, ast.Call)]
         assert not [call for call in calls if allowed.search(call)], path
+
+
+def _pickle_of_lists(*instructions: bytes) -> bytes:
+    """An object array of one value: an empty list, memo 0, and what the instructions make of it."""
+    inner = b"]q\x00" + b"".join(instructions)
+    head = (
+        RECONSTRUCT
+        + b"cnumpy\nndarray\nK\x00\x85U\x01b\x87R(K\x01K\x01\x85cnumpy\ndtype\nU\x02O8K\x00K\x01\x87R"
+    )
+    state = b"(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK?tb\x89]("
+    return b"\x80\x02" + head + state + inner + b"etb."
+
+
+def test_a_list_cannot_hold_itself(tmp_path: Path) -> None:
+    path = with_header(tmp_path / "a.npy", _pickle_of_lists(b"h\x00a", b"h\x00a"))
+    assert read_npy(path).tolist() == [[[], [[]]]]  # as each was when it was named again
+
+
+def test_a_few_bytes_cannot_stand_for_many_values(tmp_path: Path) -> None:
+    doubled = [b"]q" + bytes([i + 1]) + b"(h" + bytes([i]) + b"h" + bytes([i]) + b"e" for i in range(40)]
+    path = with_header(tmp_path / "a.npy", _pickle_of_lists(*doubled))
+    with pytest.raises(UserError, match="the same values too many times"):
+        read_npy(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("zip", b"PK\x03\x04" + bytes(30)),
+        ("token", b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), \n("),
+        ("deep", b"\x93NUMPY\x01\x00\xa0\x0f" + b"(" * 4000),
+        ("nothing", b""),
+    ],
+)
+def test_a_damaged_header_is_one_line(tmp_path: Path, name: str, content: bytes) -> None:
+    path = tmp_path / f"{name}.npy"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=rf"{name}\.npy: is not a complete \.npy file"):
+        read_npy(path)

@@ -34,3 +34,35 @@ def test_results_come_in_order_and_lost_tasks_say_why() -> None:
 def test_without_a_stand_in_a_lost_task_is_an_error() -> None:
     with worker_pool(1) as pool, pytest.raises(UserError, match="died"):
         list(pool.map(act, ["die"]))
+
+
+class _OddError(Exception):
+    """Cannot be pickled back: pickle calls it with one argument."""
+
+    def __init__(self, one: str, other: str) -> None:
+        super().__init__(f"{one} {other}")
+
+
+def _raise(task: str) -> str:
+    if task == "memory":
+        raise MemoryError
+    if task == "odd":
+        raise _OddError("a\n", "b")
+    if task == "text":
+        raise UnicodeDecodeError("utf-8", b"\x80", 0, 1, "invalid start byte")
+    if task == "mistake":
+        raise UserError("a mistake of the user")
+    return "good"
+
+
+def test_whatever_a_worker_raises_is_the_reason_of_its_task() -> None:
+    tasks = ["memory", "good", "odd", "text"]
+    with worker_pool(1) as pool:
+        results = dict(pool.map(_raise, tasks, lost=str))
+        with pytest.raises(UserError, match="a mistake of the user"):
+            list(pool.map(_raise, ["mistake"], lost=str))
+        with pytest.raises(MemoryError):
+            list(pool.map(_raise, ["memory"]))
+    assert results["good"] == "good"
+    assert (results["memory"], results["odd"]) == ("MemoryError", "_OddError: a b")
+    assert "invalid start byte" in results["text"]

@@ -45,7 +45,7 @@ def test_what_cannot_be_used_is_listed_and_the_rest_is_used(found: Availability,
     assert found.missing["bad"] == "bad.mp4: is no video"
     assert "there are no features" in found.missing["gone"]
     assert "got 5 dimensions, need the 4 of the other videos" in found.missing["wide"]
-    assert "is not a .npy file" in found.missing["cut"]
+    assert "is not a complete .npy file" in found.missing["cut"]
 
 
 def test_the_manifest_has_the_counts_and_every_reason(found: Availability, tmp_path: Path) -> None:

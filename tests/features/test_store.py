@@ -152,7 +152,7 @@ def test_rate_offset_and_width_are_one_number_or_one_a_video(tmp_path: Path) -> 
 def test_numbers_that_cannot_be_are_refused_with_the_file(tmp_path: Path, key: str, value: object) -> None:
     store = FeatureStore(tmp_path)
     store.claim({key: value})
-    with pytest.raises(UserError, match=r"features\.json: video 'a': "):
+    with pytest.raises(UserError, match=r"features\.json: (rate_hz|offset_s|width_s): got"):
         store.time_grid("a", 50, 20.0)
 
 

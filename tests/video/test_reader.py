@@ -242,3 +242,49 @@ def test_the_end_of_xvid_is_right_every_time() -> None:
         reader = VideoFrames(path) if repetition % 2 else frames  # a fresh read, a read again
         end = reader.read(len(reader) - 16, len(reader), resize=size, crop=size)[-1]
         np.testing.assert_array_equal(end, expected)
+
+
+def _with_boxes(source: Path, target: Path, name: bytes, at: int, value: int) -> Path:
+    """A copy of an mp4 with another 32-bit number `at` bytes after the name of a box."""
+    content = bytearray(source.read_bytes())
+    place = content.index(name) + len(name) + at
+    content[place : place + 4] = value.to_bytes(4, "big")
+    target.write_bytes(content)
+    return target
+
+
+@pytest.mark.parametrize("backend", ["decord", "pyav"])
+def test_a_duration_is_believed_as_far_as_the_frames_bear_it_out(
+    moving_square: Path, tmp_path: Path, backend: str
+) -> None:
+    slow = _with_boxes(moving_square, tmp_path / "slow.mp4", b"mdhd", 12, 1)  # ticks a second
+    long = _with_boxes(moving_square, tmp_path / "long.mp4", b"stts", 12, 0x7FFFFFFF)  # ticks a frame
+    for path in (slow, long):
+        with pytest.raises(UnreadableVideoError, match=r"times are damaged: 60 frames in .* s, one of which"):
+            VideoFrames(path, backend)
+
+
+def test_a_title_that_is_not_utf8_does_not_matter(moving_square: Path, tmp_path: Path) -> None:
+    path = tmp_path / "title.mp4"
+    with av.open(str(moving_square)) as source, av.open(str(path), "w") as target:
+        target.metadata["title"] = "caf__"
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                target.mux(packet)
+    path.write_bytes(path.read_bytes().replace(b"caf__", b"caf\xe9\x80"))
+    for backend in ("auto", "pyav"):
+        np.testing.assert_array_equal(
+            VideoFrames(path, backend).read(3, 5, resize=48, crop=48),
+            VideoFrames(moving_square, backend).read(3, 5, resize=48, crop=48),
+        )
+
+
+@needs_clips
+def test_a_file_that_is_cut_in_its_header_has_a_reason(tmp_path: Path) -> None:
+    path = tmp_path / "cut.mov"
+    path.write_bytes((CLIPS / "unordered.mov").read_bytes()[:1123])
+    for backend in ("auto", "pyav"):
+        with pytest.raises(UnreadableVideoError, match="cannot be opened"):
+            VideoFrames(path, backend)

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tsrnet.core.errors import UserError
+from tsrnet.core.reading import reading
 
 _NAMES = {
     "numpy.core.multiarray _reconstruct": "array",
@@ -38,6 +39,8 @@ _LITERALS = {"BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT"} | {
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 _BLOCKS = {"BINSTRING": 5, "BINBYTES": 5, "BINBYTES8": 9}  # bytes of the instruction before its data
 _MAPPED_FROM = 1024
+_MOST_REPEATED = 1_000_000
+"""Values that a file may name again. Each repeats all that is in it: a few could stand for any number."""
 _MARK = object()
 
 
@@ -53,39 +56,54 @@ class _Unfinished:
 
 
 def read_npy(path: Path) -> npt.NDArray[Any]:
-    """The array of an .npy file, read-only; an object array may hold arrays, lists, bytes, str and numbers.
+    """The array of an .npy file; an object array may hold arrays, lists, bytes, str and numbers.
 
-    Numbers stay in the file until they are used (memory map). Strings of Python 2 are bytes. Raises
-    UserError where the file is missing, is no .npy file or holds anything else; nothing in it is executed.
+    Numbers stay in the file until they are used (memory map); changes of them stay in memory. Strings of
+    Python 2 are bytes. Raises UserError where the file is missing, is no .npy file or holds anything else;
+    nothing in it is executed.
     """
-    try:
-        with path.open("rb") as file:
-            version = np.lib.format.read_magic(file)
-            header = np.lib.format.read_array_header_1_0
-            _, _, kind = (header if version == (1, 0) else np.lib.format.read_array_header_2_0)(file)
-            if not kind.hasobject:
-                return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-            program = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # arrays keep it open
-            program.seek(file.tell())
+    with reading(path, "a complete .npy file"), path.open("rb") as file:
+        version = np.lib.format.read_magic(file)
+        header = np.lib.format.read_array_header_1_0
+        _, _, kind = (header if version == (1, 0) else np.lib.format.read_array_header_2_0)(file)
+        if not kind.hasobject:
+            return np.asarray(np.load(path, mmap_mode="c", allow_pickle=False))
+        program = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # arrays keep it open
+        program.seek(file.tell())
+        try:
             array = _run(program)
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: there is no such file; correct the path") from error
-    except _RefusedError as error:
-        raise UserError(
-            f"{path}: holds {error}, which is not data and is not executed; need an object array of arrays,"
-            " lists, bytes, text or numbers: get the file from its authors"
-        ) from error
-    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
-        raise UserError(f"{path}: is not a complete .npy file ({error}); get it again") from error
-    if not isinstance(array, np.ndarray):
-        raise UserError(f"{path}: got {type(array).__name__}, need an array; get the file again")
-    return array
+        except _RefusedError as error:
+            raise UserError(
+                f"{path}: holds {error}, which is not data and is not executed; need an object array of"
+                " arrays, lists, bytes, text or numbers: get the file from its authors"
+            ) from error
+        if not isinstance(array, np.ndarray):
+            raise ValueError(f"it holds a {type(array).__name__}")
+        return array
 
 
 def _run(program: mmap.mmap) -> Any:
     """What the pickle that begins at the position of `program` makes."""
     stack: list[Any] = []
     memo: dict[int, Any] = {}
+    repeated = 0
+
+    def again(value: Any) -> Any:
+        """The value as it is now: a list never comes to hold itself."""
+        nonlocal repeated
+        repeated += 1
+        if repeated > _MOST_REPEATED:
+            raise ValueError("the same values too many times")
+        if isinstance(value, list | tuple):
+            return type(value)(again(one) for one in value)
+        if (
+            isinstance(value, _Unfinished)
+            and isinstance(value.value, np.ndarray)
+            and value.value.dtype == object
+        ):
+            for one in value.value.flat:
+                again(one)
+        return value
 
     def pop() -> Any:
         value = stack.pop()
@@ -134,7 +152,7 @@ def _run(program: mmap.mmap) -> Any:
             case "BINPUT" | "LONG_BINPUT" | "MEMOIZE" as name:
                 memo[len(memo) if name == "MEMOIZE" else argument] = stack[-1]
             case "BINGET" | "LONG_BINGET":
-                stack.append(memo[argument])
+                stack.append(again(memo[argument]))
             case "GLOBAL":
                 stack.append(_name(argument))
             case "STACK_GLOBAL":

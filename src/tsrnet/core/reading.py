@@ -21,6 +21,8 @@ from tsrnet.core.settings import settings_of
 T = TypeVar("T")
 _MOST_DIGITS = 300
 """Of a whole number: with more it is no float."""
+_DEEPEST = 50
+"""Levels of lists and mappings in a file."""
 _LONGEST_YAML = 100_000
 """Characters; a run's config.yaml has 5,000."""
 
@@ -83,7 +85,22 @@ def read_json(path: Path, *, entry: Callable[[dict[str, Any]], Any] = lambda val
         content = json.loads(text, object_pairs_hook=unique, parse_int=_whole)
         if re.search(r"\\u[dD][89a-fA-F]", text):
             json.dumps(content, ensure_ascii=False).encode()
+        _check_depth(content)
         return content
+
+
+def _check_depth(content: Any) -> None:
+    """ValueError for data that is nested so deeply that a function which calls itself would fail."""
+    level = [content]
+    for _ in range(_DEEPEST):
+        level = [
+            one
+            for outer in level
+            if isinstance(outer, dict | list)
+            for one in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    if level:
+        raise ValueError(f"data in more than {_DEEPEST} levels")
 
 
 def _whole(digits: str) -> int:
@@ -115,7 +132,9 @@ def read_yaml(path: Path) -> Any:
             raise ValueError(f"{len(text):,} characters")
         loader = get_yaml_loader()(text)
         loader.compose_node = _without_alias(loader)
-        return loader.get_single_data()
+        content = loader.get_single_data()
+        _check_depth(content)
+        return content
 
 
 def _without_alias(loader: Any) -> Callable[[Any, Any], Any]:

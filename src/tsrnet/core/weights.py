@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from tsrnet.core.errors import UserError
+from tsrnet.core.reading import reading
 
 State: TypeAlias = dict[str, Tensor]
 
@@ -27,13 +26,14 @@ def load_weights(
         change: renames or reshapes the entries of the file.
 
     Raises:
-        UserError: the file is missing, holds something else than tensors, or weights of another module.
+        UserError: the file is missing or damaged, holds something else than tensors, weights of another
+            module, or numbers that are not finite.
     """
-    try:
+    with reading(path, f"a file with the weights of {need}", do="give another file"):
         state = torch.load(path, map_location="cpu", weights_only=True)
-        module.load_state_dict(change(state.get("state_dict", state)))
-    except (OSError, RuntimeError, UnpicklingError, AttributeError, KeyError, TypeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(
-            f"{path}: does not hold the weights of {need} ({reason}); give another file"
-        ) from error
+        if not isinstance(state, dict):
+            raise ValueError(f"it holds a {type(state).__name__}")
+        state = state.get("state_dict", state)
+        module.load_state_dict(change(state))
+        if broken := [name for name, value in module.state_dict().items() if not value.isfinite().all()]:
+            raise ValueError(f"NaN or infinite values in {', '.join(broken[:3])}")

@@ -10,14 +10,36 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import TimeoutError as OutOfTimeError
 from contextlib import contextmanager
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 from tsrnet.core.errors import UserError
+from tsrnet.core.reading import brief
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class _Failed:
+    reason: str
+
+
+@dataclass(frozen=True)
+class _Guarded(Generic[Task, Result]):
+    """A function whose exceptions come back as what they say: not every exception can be pickled."""
+
+    function: Callable[[Task], Result]
+
+    def __call__(self, task: Task) -> Result | _Failed:
+        try:
+            return self.function(task)
+        except UserError:
+            raise
+        except Exception as error:
+            return _Failed(brief(error))
 
 
 class Workers:
@@ -36,21 +58,28 @@ class Workers:
     ) -> Iterator[tuple[Task, Result]]:
         """Each task with `function` of it, in order; few wait at a time, so memory stays bounded.
 
-        `lost` makes the result of a task whose process took longer than `timeout_s` (and was killed)
-        or died, from a reason; without it that is a UserError.
+        `lost` makes the result of a task from the reason for which there is none: its process took longer
+        than `timeout_s` (and was killed) or died, or `function` raised something else than a UserError.
+        Without it, a lost process is a UserError, and what `function` raises is raised here.
         """
-        waiting: deque[tuple[Task, ProcessFuture[Result]]] = deque()
+        called = _Guarded(function) if lost else function
+        waiting: deque[tuple[Task, ProcessFuture[Result | _Failed]]] = deque()
         for task in tasks:
-            waiting.append((task, self._pool.schedule(function, args=(task,), timeout=timeout_s)))
+            waiting.append((task, self._pool.schedule(called, args=(task,), timeout=timeout_s)))
             if len(waiting) > 3 * self.number:
                 first, future = waiting.popleft()
                 yield first, self._result(future, lost)
         for first, future in waiting:
             yield first, self._result(future, lost)
 
-    def _result(self, future: ProcessFuture[Result], lost: Callable[[str], Result] | None) -> Result:
+    def _result(
+        self, future: ProcessFuture[Result | _Failed], lost: Callable[[str], Result] | None
+    ) -> Result:
         try:
-            return future.result()
+            result = future.result()
+            if not isinstance(result, _Failed):
+                return result
+            reason = result.reason
         except OutOfTimeError as error:
             reason = f"it took longer than {error.args[1]:g} s and was stopped"
         except ProcessExpired as error:

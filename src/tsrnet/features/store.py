@@ -15,6 +15,9 @@ import numpy.typing as npt
 
 from tsrnet.core.errors import UserError
 from tsrnet.core.files import atomic_path, check_id
+from tsrnet.core.object_arrays import read_npy
+from tsrnet.core.reading import as_kind, read_json_as
+from tsrnet.core.settings import Number, shown
 from tsrnet.video.time_grid import MIN_SNIPPETS, TimeGrid
 
 STREAMS = ("rgb", "flow")
@@ -77,6 +80,24 @@ def _short(said: dict[str, Any]) -> dict[str, Any]:
     return short
 
 
+def _grid(path: Path, said: dict[str, Any], video_id: str | None, rate_hz: float | None = None) -> TimeGrid:
+    """When the snippets of a video are by what features.json says, of a video that it lacks the rest.
+
+    `rate_hz`: where it says none.
+    """
+    where = str(path) if video_id is None else f"{path}: video {shown(video_id)}"
+    given = {} if rate_hz is None else {"rate_hz": rate_hz}
+    for key in PLACEMENT:
+        value = said.get(key)
+        value = value.get(video_id) if isinstance(value, dict) else value
+        if value is not None:
+            given[key] = as_kind(Number, value, f"{where}: {key}")
+    try:
+        return TimeGrid(**given)
+    except ValueError as error:
+        raise UserError(f"{where}: {error}; correct it") from error
+
+
 class FeatureStore:
     """Features below `<folder>/<stream>/<video id>.npy`: (n, d), float16 or float32.
 
@@ -103,14 +124,14 @@ class FeatureStore:
         path = self.folder / "features.json"
         try:
             stat = path.stat()
-            if (stamp := (stat.st_mtime_ns, stat.st_size)) != self._said[0]:
-                self._said = stamp, dict(json.loads(path.read_text()))
         except FileNotFoundError:
             return {}
-        except (ValueError, TypeError) as error:
-            raise UserError(
-                f"{path}: is not valid JSON ({error}); delete the folder and extract again"
-            ) from error
+        if (stamp := (stat.st_mtime_ns, stat.st_size)) != self._said[0]:
+            content = read_json_as(dict[str, Any], path)
+            per_video = (value for key in PLACEMENT if isinstance(value := content.get(key), dict))
+            for video_id in {None}.union(*per_video):
+                _grid(path, content, video_id)
+            self._said = stamp, content
         return self._said[1]
 
     def claim(self, identity: dict[str, Any]) -> None:
@@ -144,21 +165,11 @@ class FeatureStore:
         Raises UserError if features.json has no entry for the video, or an invalid one.
         """
         said, path = self._read_json(), self.folder / "features.json"
-        grid: dict[str, float] = {}
         for key in PLACEMENT:
-            value = said.get(key)
-            if isinstance(value, dict):
-                if video_id not in value:
-                    raise UserError(f"{path}: {key} has no video {video_id!r}; add it or import it again")
-                value = value[video_id]
-            if value is not None:
-                grid[key] = value
-        if "rate_hz" not in grid and duration_s:
-            grid["rate_hz"] = num_snippets / duration_s
-        try:
-            return TimeGrid(**grid)
-        except (ValueError, TypeError) as error:
-            raise UserError(f"{path}: video {video_id!r}: {error}; correct it") from error
+            if isinstance(said.get(key), dict) and video_id not in said[key]:
+                raise UserError(f"{path}: {key} has no video {shown(video_id)}; add it or import it again")
+        rate_hz = num_snippets / duration_s if duration_s else None
+        return _grid(path, said, video_id, rate_hz)
 
     def write(self, stream: str, video_id: str, features: Features) -> None:
         with atomic_path(self.path(stream, video_id)) as part, part.open("wb") as file:
@@ -168,6 +179,7 @@ class FeatureStore:
         """Add a feature file unchanged: as a hard link, or as a copy on another disk."""
         with atomic_path(self.path(stream, video_id)) as part:
             try:
+                part.unlink(missing_ok=True)
                 os.link(file.resolve(), part)
             except OSError:
                 shutil.copyfile(file, part)
@@ -226,16 +238,9 @@ class FeatureStore:
     def _load(self, stream: str, video_id: str) -> Features:
         """The file, mapped: headers cost little, and a batch is copied from the page cache once."""
         path = self.path(stream, video_id)
-        try:
-            features: Features = np.load(path, mmap_mode="c", allow_pickle=False)
-        except FileNotFoundError as error:
-            raise UserError(
-                f"{path}: there are no features of this video; extract or import them first"
-            ) from error
-        except (ValueError, OSError, EOFError) as error:
-            raise UserError(
-                f"{path}: is not a .npy file ({error}); delete it and extract it again"
-            ) from error
+        if not path.exists():
+            raise UserError(f"{path}: there are no features of this video; extract or import them first")
+        features: Features = read_npy(path)
         if features.ndim != 2 or features.dtype not in (np.float16, np.float32):
             raise UserError(
                 f"{path}: got {features.dtype} {features.shape}, need float16 or float32 (snippets, d)"

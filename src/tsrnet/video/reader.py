@@ -13,12 +13,16 @@ import av
 import cv2
 import numpy as np
 import numpy.typing as npt
+from av.container import InputContainer
 
 from tsrnet.core.errors import UserError
 from tsrnet.video.time_grid import FRAME_RATE_HZ
 
 _AT_ONCE = 16
 """Frames decoded before they are made small: bounds the memory for 4K videos."""
+_LONGEST_FRAME_S, _LONGEST_MEAN_S = 600.0, 10.0
+"""Seconds that one frame may be shown, and that frames may be shown on average: a container whose times say
+more is damaged, and they would become millions of snippets of the same picture."""
 
 Image = npt.NDArray[np.uint8]
 
@@ -84,6 +88,12 @@ class VideoFrames:
             start_s = np.arange(len(start_s)) / rate_hz
         start_s = start_s - start_s[0]
         self.duration_s = float(start_s[-1] + 1 / rate_hz)
+        shown_s = np.diff(start_s, append=self.duration_s)
+        if not (shown_s.max() <= _LONGEST_FRAME_S and shown_s.mean() <= _LONGEST_MEAN_S):
+            raise UnreadableVideoError(
+                f"its times are damaged: {len(start_s):,} frames in {self.duration_s:.4g} s, one of which"
+                f" lasts {shown_s.max():.4g} s"
+            )
         times_s = np.arange(max(1, int(self.duration_s * FRAME_RATE_HZ + 0.5))) / FRAME_RATE_HZ
         # Half a millisecond: containers round timestamps, a frame must not be missed by that.
         self._source = np.searchsorted(start_s, times_s + 5e-4, side="right") - 1
@@ -141,7 +151,7 @@ class _PyAV:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with _reasons("PyAV"), av.open(str(path)) as container:
+        with _reasons("PyAV"), _open(path) as container:
             if not container.streams.video:
                 raise UnreadableVideoError("it has no video stream")
             stream = container.streams.video[0]
@@ -167,7 +177,7 @@ class _PyAV:
             yield np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
 
     def _decode(self) -> Iterator[av.VideoFrame]:
-        with av.open(str(self._path)) as container:
+        with _open(self._path) as container:
             yield from container.decode(video=0)
 
 
@@ -217,25 +227,25 @@ def decoder_in_use(backend: str) -> str:
     return "decord (PyAV where it fails)" if _decord() else "PyAV (decord is not installed)"
 
 
+def _open(path: Path) -> InputContainer:
+    return av.open(str(path), metadata_errors="replace")  # titles of real cameras are Latin-1
+
+
 def _codec(path: Path) -> str:
-    with contextlib.suppress(av.FFmpegError, IndexError), av.open(str(path)) as container:
+    with contextlib.suppress(UnreadableVideoError), _reasons("PyAV"), _open(path) as container:
         return str(container.streams.video[0].codec_context.name)
     return ""
 
 
-def _errors() -> tuple[type[Exception], ...]:
-    """What the libraries raise for a file that they cannot read."""
-    own = (_decord().DECORDError,) if _decord() else ()
-    return (*own, av.FFmpegError, RuntimeError, ValueError, IndexError)
-
-
 @contextlib.contextmanager
 def _reasons(name: str) -> Iterator[None]:
-    """Errors of a library as UnreadableVideoError, without stack trace and source position."""
+    """Whatever a library raises for a file, as UnreadableVideoError without its source position."""
     try:
         yield
-    except _errors() as error:
-        line = str(error).strip().split("\n")[0]
+    except UnreadableVideoError:
+        raise
+    except Exception as error:
+        line = str(error).strip().split("\n")[0] or type(error).__name__
         raise UnreadableVideoError(f"{name}: {re.split(r'] |Check failed: ', line)[-1][:160]}") from error
 
 

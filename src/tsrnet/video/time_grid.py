@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -16,6 +15,7 @@ FRAMES_PER_SNIPPET = 5
 """A snippet is 5 consecutive flow fields and its middle RGB frame ("stacks of 5")."""
 MIN_SNIPPETS = 2
 """A video with fewer has no neighbours to be smooth over; it is left out and listed."""
+_SLOWEST_HZ, _FASTEST_HZ, _LONGEST_S = 1e-6, 1e6, 1e9
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class TimeGrid:
 
     The centre of snippet i is at offset_s + i / rate_hz. A run of snippets ends halfway between its last
     snippet and the next one. By default, snippet i covers [i / rate_hz, (i + 1) / rate_hz). Raises ValueError
-    unless rate and width are above 0 and the offset is at least 0.
+    unless rate and width are above 0 and the offset is at least 0, all of a size that a video may have.
 
     Args:
         rate_hz: snippets per second.
@@ -37,15 +37,15 @@ class TimeGrid:
     width_s: float = cast(float, None)
 
     def __post_init__(self) -> None:
-        if not 0 < self.rate_hz < math.inf:
-            raise ValueError(f"rate_hz: got {self.rate_hz}, need a number above 0")
+        if not _SLOWEST_HZ <= self.rate_hz <= _FASTEST_HZ:
+            raise ValueError(f"rate_hz: got {self.rate_hz}, need {_SLOWEST_HZ:g} to {_FASTEST_HZ:g}")
         for name, snippets in (("offset_s", 0.5), ("width_s", 1)):
             if getattr(self, name) is None:
                 object.__setattr__(self, name, snippets / self.rate_hz)
-        if not 0 <= self.offset_s < math.inf:
-            raise ValueError(f"offset_s: got {self.offset_s}, need a number >= 0")
-        if not 0 < self.width_s < math.inf:
-            raise ValueError(f"width_s: got {self.width_s}, need a number above 0")
+        if not 0 <= self.offset_s <= _LONGEST_S:
+            raise ValueError(f"offset_s: got {self.offset_s}, need 0 to {_LONGEST_S:g}")
+        if not 0 < self.width_s <= _LONGEST_S:
+            raise ValueError(f"width_s: got {self.width_s}, need a number above 0, at most {_LONGEST_S:g}")
 
     @property
     def _shift(self) -> float:

@@ -66,7 +66,9 @@ class Network:
 
 
 def _is_rgb(kernels: Tensor, own: Tensor) -> bool:
-    return kernels.ndim == own.ndim == 4 and kernels.shape[1] == RGB_CHANNELS != own.shape[1]
+    if not kernels.ndim == own.ndim == 4 or not kernels.shape[1] == RGB_CHANNELS != own.shape[1]:
+        return False
+    return kernels.shape[0] == own.shape[0] and kernels.shape[2:] == own.shape[2:]
 
 
 def inflated(kernels: Tensor, channels: int) -> Tensor:
