@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import shutil
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import torch
 
 from tsrnet import load
 from tsrnet.core.errors import UserError
+from tsrnet.core.files import check_id
 from tsrnet.evaluation.video_detections import VideoDetections
 from tsrnet.reporting.timeline import Detection
 from tsrnet.video.video_file import named_videos
@@ -202,3 +204,116 @@ def test_names_of_videos_are_unique(tmp_path: Path) -> None:
         "y_a.mp4": "y/a.mp4",
         "b": "y/b.mp4",
     }
+
+
+def test_videos_of_equal_names_and_links_are_all_there(detect: Command, root: Path, video: Path) -> None:
+    """Two of the same name, one of them again by a link, and the same path given twice."""
+    for place in ("a", "b"):
+        (root / "same" / place).mkdir(parents=True)
+        shutil.copy(video, root / "same" / place / "clip.mp4")
+    (root / "same" / "b" / "link.mp4").symlink_to("clip.mp4")
+    given = "same/a/clip.mp4,same/b/clip.mp4,same/b/link.mp4,./same/../same/a/clip.mp4"
+    result = detect(f"video=[{given}]", "run=elsewhere", "output=same/out")
+    assert result.code == 0, result.err
+    found = json.loads((root / "same" / "out" / "detections.json").read_text())["results"]
+    assert list(found) == ["a_clip.mp4", "b_clip.mp4", "link.mp4"]
+    assert found["b_clip.mp4"] == found["link.mp4"] == found["a_clip.mp4"]
+    pages = {path.name for path in (root / "same" / "out").glob("*.html")}
+    assert pages == {"a_clip.mp4.html", "b_clip.mp4.html", "link.html"}
+
+
+def test_each_file_has_a_name_of_its_own_that_can_be_one(tmp_path: Path) -> None:
+    files = ["x/y/a.mp4", "z/y/a.mp4", "x_y/a.mp4", "y_a.mp4", "l" * 251 + ".mp4", "line\nfeed.mp4"]
+    files += [os.fsdecode(b"latin\xff.mp4"), "$x$.mp4", "x/.hidden.mp4"]
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    places = [tmp_path, *(tmp_path / place for place in ("x/y", "z/y", "x_y", "x/.hidden.mp4"))]
+    names = named_videos(places)
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in names.values()) == sorted(files)
+    assert all(check_id(name) for name in names)
+    assert {"$x$", "y_a"} <= set(names)
+    with pytest.raises(UserError, match="holds no file"):
+        named_videos([tmp_path / "x"])  # hidden files do not count
+
+
+def test_what_a_picture_cannot_show_costs_nothing_else(
+    detect: Command, root: Path, video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Classes with mathtext and of 170 characters; then a page that fails."""
+    shutil.copytree(root / "elsewhere", tmp_path / "model")
+    described = json.loads((tmp_path / "model" / "model.json").read_text())
+    described["classes"] = [f"$\\frac{{{number}" + "w" * 170 for number, _ in enumerate(described["classes"])]
+    (tmp_path / "model" / "model.json").write_text(json.dumps(described))
+    shutil.copy(video, tmp_path / "$a$.mp4")
+    call = (f"video={tmp_path}/$a$.mp4", f"run={tmp_path}/model", f"output={tmp_path}/out")
+    result = detect(*call)
+    assert (result.code, result.err.count("could not be made")) == (0, 0), result.err
+    made = {path.name for path in (tmp_path / "out").iterdir()}
+    assert made == {".features", "$a$.html", "$a$.png", "detections.json"}
+
+    def fail(*_: object) -> None:
+        raise ValueError("no layout")
+
+    monkeypatch.setattr("tsrnet.evaluation.video_detections.write_page", fail)
+    shutil.rmtree(tmp_path / "out")
+    result = detect(*call)
+    assert result.code == 0
+    assert f"{tmp_path}/out/$a$.html: could not be made (ValueError: no layout)" in result.err
+    assert listed(tmp_path / "out" / "detections.json", "$a$.mp4")
+    assert (tmp_path / "out" / "$a$.png").is_file()
+
+
+def hostile_files(good: bytes) -> dict[str, bytes]:
+    """25 files that are no videos, or no longer."""
+    half = len(good) // 2
+    magic = {
+        "avi": b"RIFF\xff\xff\xff\xffAVI LIST",
+        "mkv": b"\x1aE\xdf\xa3\x01\xff\xff\xff\xff\xff\xff\xff",
+        "webm": b"\x1aE\xdf\xa3\x9f",
+        "flv": b"FLV\x01\x05\x00\x00\x00\x09",
+        "ts": b"G@\x00\x10" + bytes(184),
+        "mpg": b"\x00\x00\x01\xba" + bytes(100),
+        "ogv": b"OggS\x00\x02" + bytes(100),
+        "wmv": bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"),
+        "mov": b"\x00\x00\x00\x14ftypqt  \x00\x00\x00\x00qt  ",
+        "m4v": b"\xff\xff\xff\xffmoov",
+    }
+    return {
+        **{f"only its first bytes.{suffix}": content for suffix, content in magic.items()},
+        **{f"cut {length}.mp4": good[:length] for length in (1, 40, half // 2)},
+        **{f"without its first {length}.mp4": good[length:] for length in (8, half)},
+        "empty.mp4": b"",
+        "text.mp4": b"This is no video.\n" * 100,
+        "page.webm": b"<html><script>alert(1)</script></html>",
+        "zeros.mp4": bytes(10_000),
+        "noise.mkv": np.random.default_rng(0).bytes(10_000),
+        "archive.avi": b"PK\x03\x04" + bytes(1000),
+        "pickle.mov": pickle.dumps({"a": 1}),
+        os.fsdecode(b"latin \xe9.mp4"): b"no",
+        "line\nfeed.mp4": b"no",
+        "w" * 250 + ".mp4": b"no",
+    }
+
+
+def test_a_folder_of_15_videos_and_25_hostile_files(
+    detect: Command, root: Path, moving_square: Path, tmp_path: Path
+) -> None:
+    """15 results, 25 reasons, exit code 1."""
+    folder, good = tmp_path / "videos", moving_square.read_bytes()
+    folder.mkdir()
+    names = [f"good {number}.mp4" for number in range(9)]
+    names += ["$\\sum$.mp4", "ärger.mp4", "[1]%d{x}.MP4", "-dash.mp4", "v" * 200 + ".mp4", "a,b='c'.mp4"]
+    hostile = hostile_files(good)
+    assert (len(names), len(hostile)) == (15, 25)
+    for name, content in [*((name, good) for name in names), *hostile.items()]:
+        (folder / name).write_bytes(content)
+    os.mkfifo(folder / ".hidden.mp4")
+    result = detect(f"video={folder}", "run=elsewhere", f"output={tmp_path}/out")
+    assert result.code == 1, result.err
+    assert result.err.splitlines()[-1] == "error: 25 of 40 videos could not be read"
+    assert "25 videos failed" in result.out
+    assert "Traceback" not in result.out + result.err
+    assert set(json.loads((tmp_path / "out" / "detections.json").read_text())["results"]) == set(names)
+    for kind in ("html", "png"):
+        assert len(list((tmp_path / "out").glob(f"*.{kind}"))) == 15

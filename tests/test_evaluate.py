@@ -43,6 +43,23 @@ def test_the_same_constants_give_the_same_figures_without_the_networks(evaluate:
         assert read(root / "again" / name) == read(root / "two_stream" / name)
 
 
+def test_the_errors_are_analysed(evaluate: Command, root: Path) -> None:
+    result = evaluate("run=two_stream", "diagnose=true", "hydra.run.dir=errors")
+    assert result.code == 0, result.err
+    folder = root / "errors"
+    found, metrics = read(folder / "diagnosis.json"), read(folder / "metrics.json")
+    assert metrics == read(root / "two_stream" / "metrics.json")
+    assert found["mean_average_precision"] == pytest.approx(metrics["detection"]["mAP"]["0.50"])
+    assert sum(found["kinds"].values()) == pytest.approx(1)
+    with (folder / "diagnosis.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    shares = {row["name"]: float(row["share"]) for row in rows if row["of"] == "detections"}
+    assert shares == pytest.approx(found["kinds"])
+    assert f"{100 * shares['background']:.1f}" in result.out
+    assert (folder / "diagnosis.png").read_bytes().startswith(b"\x89PNG")
+    assert "diagnose: got maybe, need true or false" in evaluate("run=rgb", "diagnose=maybe").mistake
+
+
 def test_two_runs_of_one_stream_fuse(evaluate: Command, root: Path) -> None:
     result = evaluate("run=[rgb,flow]", "hydra.run.dir=fused", "localization.theta=0.5")
     assert result.code == 0, result.err
@@ -119,8 +136,8 @@ def test_a_run_folder_of_a_stranger_executes_nothing(evaluate: Command, root: Pa
     ]
     assert not mark.exists()
     assert [result.code for result in results] == [2, 0, 2]
-    assert "not the configuration of a run" in results[0].err
-    assert "does not hold the weights of this network" in results[2].err
+    assert "tag/config.yaml: is not a YAML file" in results[0].err
+    assert "is not a file with the weights of this network" in results[2].err
 
 
 class Evil:
@@ -141,7 +158,7 @@ class Evil:
         ("run=rgb +loss.alpha=3", "loss.alpha: belongs to the run"),
         (
             "run=rgb checkpoint=rgb/metrics.json",
-            "rgb/metrics.json: does not hold the weights of this network",
+            "rgb/metrics.json: is not a file with the weights of this network",
         ),
         ("run=two_stream checkpoint=mine.pt", "checkpoint: has one stream"),
     ],

@@ -116,15 +116,21 @@ def run_folder(here: Path, verb: str) -> set[str]:
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_a_wrong_call_leaves_nothing_but_the_record_of_the_run(
+def test_a_wrong_call_leaves_nothing(
     command: Command, inputs: dict[str, str], tmp_path: Path, verb: str
 ) -> None:
     result = command(verb, *WRONG[verb].format_map(inputs).split(), folder=tmp_path)
     assert result.mistake
-    left = {path.name for path in tmp_path.iterdir()}
-    assert left == ({"runs"} if verb in RUN_FOLDER else set())
-    if verb in RUN_FOLDER:
-        assert run_folder(tmp_path, verb) == set()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_wrong_call_leaves_what_was_there(command: Command, tmp_path: Path) -> None:
+    """Also where it is told to write."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    for place in ("run", "."):
+        assert command("train", "loss.alpha=-1", f"hydra.run.dir={place}", folder=tmp_path).mistake
+        assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
 
 
 @pytest.mark.parametrize("verb", RIGHT)

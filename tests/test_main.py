@@ -111,7 +111,7 @@ def sweep(tmp_path: Path) -> tuple[str, ...]:
     """Arguments of a multirun of two jobs that list a stage and remove nothing."""
     stage = tmp_path / "stages" / "teacher-rgb-0123456789abcdef"
     stage.mkdir(parents=True)
-    (stage / "weights.pt").write_bytes(b"0")
+    (stage / "identity.json").write_text("{}")
     older = "older_than_days=5,6"
     return ("stages", "-m", f"paths.stages={stage.parent}", older, f"hydra.sweep.dir={tmp_path}/sweep")
 

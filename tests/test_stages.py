@@ -45,6 +45,24 @@ def test_stages_are_listed_and_removed_by_name_or_age(command: Command, root: Pa
     assert not (root / keys[1]).exists()
 
 
+def test_nothing_but_stages_is_touched(command: Command, root: Path) -> None:
+    """Also where the folder of all data, or any other, is given by mistake."""
+    for name in ("myphotos", "features-0123456789abcdef", ".hidden"):
+        (root / name).mkdir()
+        (root / name / "a.npy").write_bytes(b"mine")
+        os.utime(root / name / "a.npy", times=(0, 0))
+    before = sorted(root.rglob("*"))
+    assert command("stages", f"paths.stages={root}").code == 0
+    assert command("stages", f"paths.stages={root}/nowhere").code == 0
+    assert command("stages", f"paths.stages={root}", "older_than_days=30").code == 0
+    assert command("stages", f"paths.stages={root.parent}", "older_than_days=0").code == 0
+    assert "no such stage" in command("stages", f"paths.stages={root}", "remove=[myphotos]").mistake
+    assert (
+        "older_than_days: got 'x'" in command("stages", f"paths.stages={root}", "older_than_days=x").mistake
+    )
+    assert sorted(root.rglob("*")) == before
+
+
 def test_a_sweep_is_reported_with_seeds_as_deviation(command: Command, tmp_path: Path) -> None:
     number = 0
     for alpha, accuracies in (("1", (0.5, 0.7)), ("10", (0.8, 0.8))):

@@ -20,7 +20,7 @@ def detect(config: DictConfig) -> None:
 
     from hydra.core.hydra_config import HydraConfig
 
-    from tsrnet.core.errors import FailedError, UserError
+    from tsrnet.core.errors import FailedError, UserError, optional
     from tsrnet.core.files import atomic_path
     from tsrnet.core.progress import track
     from tsrnet.evaluation.video_detections import submission_of
@@ -45,19 +45,23 @@ def detect(config: DictConfig) -> None:
     output = Path(config.output)
     found, failures = model.detect_all(list(videos.values()), features=output / ".features")
     names = {path: name for name, path in videos.items()}
+    # The name of the file, where no other video has the same.
+    ids = {path: path.name if name == path.stem else name for path, name in names.items()}
+    with atomic_path(output / "detections.json") as part:
+        part.write_text(json.dumps(submission_of({ids[one.video]: one for one in found}), indent=1))
+    for one in found if config.subtitles else ():
+        with atomic_path(output / f"{names[one.video]}.srt") as part:
+            part.write_text(one.to_srt(), encoding="utf-8")
     start = time.monotonic()
     for one in track(found, total=len(found), what="pages"):
-        name = names[one.video]
-        one.to_html(output / f"{name}.html")
-        one.plot(output / f"{name}.png")
-        if config.subtitles:
-            with atomic_path(output / f"{name}.srt") as part:
-                part.write_text(one.to_srt())
-    with atomic_path(output / "detections.json") as part:
-        part.write_text(json.dumps(submission_of(found), indent=1))
+        page, picture = (output / f"{names[one.video]}.{kind}" for kind in ("html", "png"))
+        with optional(str(page)):
+            one.to_html(page, video_id=ids[one.video])
+        with optional(str(picture)):
+            one.plot(picture)
     print(f"pages and pictures: {time.monotonic() - start:.1f} s")
     for one in found:
-        print_detections(one.video.name, one.detections, one.probabilities)
+        print_detections(ids[one.video], one.detections, one.probabilities)
     print(f"folder: {output} (detections.json, and a page and a picture of each video)")
     print_failures({names[path]: reason for path, reason in failures.items()})
     if failures:

@@ -17,16 +17,22 @@ def evaluate(config: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
+    from tsrnet.core.errors import UserError
     from tsrnet.pipeline.config import RunConfig
     from tsrnet.pipeline.reopen import finished_runs
     from tsrnet.pipeline.results import write_results
     from tsrnet.reporting.tables import print_metrics
 
-    base, tested = finished_runs(config, HydraConfig.get().overrides.task)
+    if not isinstance(config.diagnose, bool):
+        raise UserError(f"diagnose: got {config.diagnose}, need true or false")
+    hydra = HydraConfig.get()
+    folder, multirun = Path(hydra.runtime.output_dir), hydra.mode is RunMode.MULTIRUN
+    base, tested = finished_runs(config, hydra.overrides.task, Path(hydra.sweep.dir) if multirun else folder)
     settings = RunConfig.from_config(base)
-    folder = Path(HydraConfig.get().runtime.output_dir)
-    metrics = write_results(settings, tested.data, tested.predictions, tested.stages, folder, base)
-    if HydraConfig.get().mode is not RunMode.MULTIRUN:  # a sweep ends with one table of all
+    metrics = write_results(
+        settings, tested.data, tested.predictions, tested.stages, folder, base, diagnose=config.diagnose
+    )
+    if not multirun:  # a sweep ends with one table of all
         print_metrics(metrics)
     print(f"run folder: {folder}")
 

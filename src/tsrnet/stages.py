@@ -16,22 +16,25 @@ def stages(config: DictConfig) -> None:
     from pathlib import Path
 
     from tsrnet.core.errors import UserError
-    from tsrnet.core.files import check_id
+    from tsrnet.core.files import remove_parts_of_the_dead
+    from tsrnet.core.settings import NonNegative, settings_of
     from tsrnet.pipeline.stages import held, stored_stages
     from tsrnet.reporting.tables import print_stages
 
     root = Path(config.paths.stages)
     found = stored_stages(root)
     names = {stage.key for stage in found}
-    wanted = [check_id(str(name)) for name in config.remove]
+    wanted = settings_of(list[str], config.remove, where="remove")
     for name in wanted:
         if name not in names:
             raise UserError(f"remove: got {name}, {root} has no such stage; leave out remove= to list them")
     if config.older_than_days is not None:
-        wanted += [stage.key for stage in found if stage.age_days > config.older_than_days]
+        days: float = settings_of(NonNegative, config.older_than_days, where="older_than_days")
+        wanted += [stage.key for stage in found if stage.age_days > days]
     for name in dict.fromkeys(wanted):
         with held(root, name):  # not under the hands of a process that computes it
             shutil.rmtree(root / name)
+            remove_parts_of_the_dead(root)
         print(f"removed {root / name}")
     print_stages([stage for stage in found if stage.key not in wanted], str(root))
 

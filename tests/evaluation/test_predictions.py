@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 import torch
 
 from tsrnet.core.errors import UserError
+from tsrnet.core.seal import damage
 from tsrnet.datasets.datamodule import VideoDataModule
 from tsrnet.datasets.records import VideoDataset, VideoRecord
 from tsrnet.evaluation.predictions import (
@@ -68,9 +69,8 @@ def test_a_store_gives_back_what_the_processes_wrote_in_the_order_asked_for(
     tmp_path: Path, parts: list[list[str]]
 ) -> None:
     store = PredictionStore(tmp_path / "store")
-    assert not store.finished
     write(store, parts)
-    assert store.finished
+    assert damage(store.folder) is None
     assert store.ids == ORDER
     assert store.lengths == tuple(LENGTHS.values())
     for name, (batch,) in zip(ORDER, zip(store.batches([[i] for i in range(5)]), strict=True), strict=True):
@@ -101,7 +101,6 @@ def test_a_batch_pads_to_the_longest_and_picks_activations_of_pairs() -> None:
 def test_a_prediction_that_was_cut_off_leaves_nothing(tmp_path: Path) -> None:
     store = PredictionStore(tmp_path / "store")
     write(store, [["v0", "v1"]], broken=True)
-    assert not store.finished
     assert list(tmp_path.iterdir()) == []
 
 

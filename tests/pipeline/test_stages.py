@@ -7,12 +7,14 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
 from tsrnet.core.errors import UserError
+from tsrnet.core.files import remove_parts_of_the_dead
 from tsrnet.core.weights import load_weights
 from tsrnet.pipeline.stages import Stage, stored_stages
 
@@ -23,15 +25,16 @@ def test_the_key_follows_from_the_identity_alone(tmp_path: Path) -> None:
     assert one.key != Stage(tmp_path, "teacher", {"seed": 0, "loss": {"alpha": 2.0}}).key
 
 
-def test_a_stage_is_finished_when_its_weights_are_there(tmp_path: Path) -> None:
+def test_a_stage_is_finished_when_its_index_is_there(tmp_path: Path) -> None:
     stage = Stage(tmp_path, "teacher", {"seed": 0})
     stage.begin()
-    assert not stage.finished
-    (stage.folder / "last.ckpt").write_bytes(b"of a training that is done")
+    assert "not finished" in str(stage.problem())
+    for name in ("last.ckpt", "before.ckpt"):
+        (stage.folder / name).write_bytes(b"of a training that is done")
     module = torch.nn.Linear(2, 1)
     stage.finish(module.state_dict())
-    assert stage.finished
-    assert not (stage.folder / "last.ckpt").exists()
+    assert stage.problem() is None
+    assert {path.name for path in stage.folder.iterdir()} == {"identity.json", "index.json", "weights.pt"}
     loaded = torch.nn.Linear(2, 1)
     load_weights(loaded, stage.weights, need="a line")
     torch.testing.assert_close(loaded.state_dict(), module.state_dict(), rtol=0, atol=0)
@@ -50,8 +53,50 @@ def test_weights_that_execute_something_are_not_loaded(tmp_path: Path) -> None:
     assert not (tmp_path / "executed").exists()
 
 
-def test_stored_stages_are_listed_and_leftovers_of_the_dead_removed(tmp_path: Path) -> None:
-    """Newest last; what a killed process began to write is no stage."""
+def damaged(name: str, change: Callable[[bytes], bytes], root: Path) -> Stage:
+    stage = Stage(root, "teacher", {"seed": 0})
+    stage.begin()
+    stage.finish({"a": torch.arange(100.0)})
+    path = stage.folder / name
+    path.write_bytes(change(path.read_bytes()))
+    return stage
+
+
+CHANGES: dict[str, Callable[[bytes], bytes]] = {
+    "half": lambda content: content[: len(content) // 2],
+    "empty": lambda content: b"",
+    "longer": lambda content: content + b"0",
+    "bit": lambda content: content[:8] + bytes([content[8] ^ 1]) + content[9:],
+    "deep": lambda content: b"[" * 100_000,
+    "{}": lambda content: b"{}",
+    "number": lambda content: b'{"files": 1}',
+    "nothing": lambda content: b'{"files": {}}',
+    "hostile": lambda content: b'{"files": {"/dev/zero": {"bytes": 0}, "weights.pt": []}}',
+}
+
+
+@pytest.mark.parametrize("name", ["weights.pt", "identity.json", "index.json"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_damaged_stage_is_made_again_and_said_to_be(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, change: str
+) -> None:
+    stage = damaged(name, CHANGES[change], tmp_path)
+    with stage.work() as needed:
+        assert needed
+        assert not stage.folder.exists()
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(f"{stage.folder}/")
+    assert said.endswith("; made again")
+
+
+def test_a_file_that_a_stage_lacks_is_damage(tmp_path: Path) -> None:
+    stage = damaged("weights.pt", bytes, tmp_path)
+    stage.weights.unlink()
+    assert stage.problem() == f"{stage.weights}: is missing"
+
+
+def test_stored_stages_are_listed_and_nothing_is_changed(tmp_path: Path) -> None:
+    """Newest last. What a killed process began to write is no stage; nor are folders of others, or links."""
     for seed, finish in ((0, True), (1, False)):
         stage = Stage(tmp_path, "teacher", {"seed": seed}, ("jump", "run"))
         stage.begin()
@@ -61,15 +106,22 @@ def test_stored_stages_are_listed_and_leftovers_of_the_dead_removed(tmp_path: Pa
     dead = subprocess.run(
         [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True
     )
-    part = tmp_path / f".predictions-rgb-0.{platform.node()}.{dead.stdout.strip()}"
+    part = tmp_path / f".tsrnet-part.{platform.node()}.{dead.stdout.strip()}.0123abcd"
     part.mkdir()
-    (part / "index.0.json").write_text("[]")
-    (tmp_path / ".locks").mkdir(exist_ok=True)
+    (part / "index.json").write_text("[]")
+    (tmp_path / "myphotos-of-0123456789abcdef").mkdir()
+    (tmp_path / "myphotos-of-0123456789abcdef" / "1.jpg").write_bytes(b"photo")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "identity.json").write_bytes(b"{}")
+    (tmp_path / "teacher-link-0123456789abcdef").symlink_to(Stage(tmp_path, "teacher", {"seed": 0}).folder)
+    before = sorted(tmp_path.rglob("*"))
     found = stored_stages(tmp_path)
     assert [(one.key, one.finished) for one in found] == [
         (Stage(tmp_path, "teacher", {"seed": 1}).key, False),
         (Stage(tmp_path, "teacher", {"seed": 0}).key, True),
     ]
+    assert sorted(tmp_path.rglob("*")) == before
+    remove_parts_of_the_dead(tmp_path)
     assert not part.exists()
     identity = json.loads((tmp_path / found[0].key / "identity.json").read_text())
     assert identity == {"seed": 1, "classes": ["jump", "run"]}
@@ -122,4 +174,4 @@ def test_a_process_that_dies_does_not_keep_a_stage(tmp_path: Path) -> None:
     one.communicate()
     out, _ = other.communicate(timeout=60)
     assert out.strip() == "needed"
-    assert Stage(tmp_path, "teacher", {"seed": 0}).finished
+    assert Stage(tmp_path, "teacher", {"seed": 0}).problem() is None

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import difflib
 import functools
+import io
 import os
 import re
+import shutil
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
@@ -21,8 +25,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from tsrnet.core import jobs
-from tsrnet.core.errors import UserError
+from tsrnet.core.errors import UserError, one_line
 
+_MISTAKES = (HydraException, OmegaConfBaseException, OSError)
 _stopped_by: list[int] = []
 
 
@@ -43,6 +48,9 @@ def run_command(config_name: str, function: Callable[[DictConfig], object], *, f
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported
     trace = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing pages
+    OmegaConf.register_new_resolver("config_groups", _groups, replace=True)  # for --help
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may be no text
+        sys.stdout.reconfigure(errors="backslashreplace")
     for number in (signal.SIGINT, signal.SIGTERM):  # SIGTERM: a cluster takes the machine away
         signal.signal(number, _stop)
     if int(os.environ.get("RANK", "0")):  # torchrun: the first process has the run folder
@@ -56,11 +64,16 @@ def run_command(config_name: str, function: Callable[[DictConfig], object], *, f
             return _one_of_many(function, config)
         try:
             return function(config)
-        except UserError as error:
+        except BrokenPipeError:
+            sys.exit(_reader_left())
+        except (UserError, *_MISTAKES) as error:
             if trace:
                 raise
             # Here and not below: Hydra would put a line with all overrides before ours.
-            sys.exit(_say(str(error), error.exit_code))
+            code = error.exit_code if isinstance(error, UserError) else 2
+            code = _say(_explained(error, root, config_name), code)
+            _leave_nothing(HydraConfig.get())
+            sys.exit(code)
 
     root = str(conf_folder() / folder)
     main = hydra.main(version_base="1.3", config_path=root, config_name=config_name)(job)
@@ -68,13 +81,12 @@ def run_command(config_name: str, function: Callable[[DictConfig], object], *, f
         main()
         sys.stdout.flush()
         sys.exit(1 if jobs.failed_jobs else 0)
-    except BrokenPipeError:  # `... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at exit
-        sys.exit(128 + signal.SIGPIPE)
-    except (HydraException, OmegaConfBaseException, OSError) as error:
+    except BrokenPipeError:
+        sys.exit(_reader_left())
+    except _MISTAKES as error:
         if trace:
             raise
-        sys.exit(_say(_one_line(error, root, config_name)))
+        sys.exit(_say(_explained(error, root, config_name)))
     except (KeyboardInterrupt, SystemExit):  # Lightning makes the second of the first
         if not _stopped_by:
             raise
@@ -102,18 +114,54 @@ def _one_of_many(function: Callable[[DictConfig], object], config: DictConfig) -
     folder = Path(hydra_config.runtime.output_dir)
     result = jobs.run_job(lambda: function(config), folder)
     if reason := jobs.failure(folder):
-        _say(reason)
+        *trace, last = reason.splitlines()
+        _say(f"{folder / jobs.FAILED}: {last}" if trace else last)
     return result
+
+
+def _reader_left() -> int:
+    """`... | head`: nothing more is printed; the exit code."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at exit
+    return 128 + signal.SIGPIPE
 
 
 def _say(mistake: str, exit_code: int = 2) -> int:
     """Print the line of a user's mistake; return the exit code that goes with it."""
-    print(f"error: {mistake}", file=sys.stderr)
+    print(one_line(f"error: {mistake}"), file=sys.stderr)
     return exit_code
 
 
-def _one_line(error: Exception, root: str, config_name: str) -> str:
+def _leave_nothing(hydra_config: Any) -> None:
+    """Remove the run folder of a command that has written nothing: Hydra's own files and an empty log."""
+    folder, own = Path(hydra_config.runtime.output_dir), hydra_config.output_subdir
+    log = folder / f"{hydra_config.job.name}.log"
+    if own is None or {path.name for path in folder.iterdir()} - {own, log.name}:
+        return
+    if not log.is_file() or not log.stat().st_size:
+        log.unlink(missing_ok=True)
+        shutil.rmtree(folder / own)
+        with suppress(OSError):  # other runs are there
+            if not Path.cwd().is_relative_to(folder):
+                folder.rmdir()
+                Path("runs").rmdir()
+
+
+def _groups() -> str:
+    """The choices of a command, without the folders of commands that have settings of their own."""
+
+    def is_choice(name: str) -> bool:
+        first = name.partition("/")[0]
+        return first != "hydra" and not (conf_folder() / first / f"{first}.yaml").is_file()
+
+    hydra_ = GlobalHydra.instance().hydra
+    return hydra_.format_config_groups(is_choice) if hydra_ else ""
+
+
+def _explained(error: Exception, root: str, config_name: str) -> str:
+    """What a mistake was, and what to do."""
     text = str(error)
+    if isinstance(error, UserError):
+        return text
     if isinstance(error, OSError) and error.filename:
         reason = f"{error.filename}: {error.strerror}"
         return f"{reason}; give a folder that you can write to (hydra.run.dir, paths.data)"
@@ -123,17 +171,23 @@ def _one_line(error: Exception, root: str, config_name: str) -> str:
     unknown = re.match(r"Could not (?:override|append|delete)[^']*'([^']+)'", text)
     if unknown:
         key = unknown.group(1)
-        near = difflib.get_close_matches(key, _keys(root, config_name), n=3, cutoff=0.5)
+        others = [known for known in _keys(root, config_name) if known != key]
+        near = difflib.get_close_matches(key, others, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}" if near else "--cfg job lists all keys"
         return f"{key}: is not a key of the configuration; {hint}"
     return " ".join(text.split("Config search path")[0].split())
 
 
 def _keys(root: str, config_name: str) -> list[str]:
-    """All keys of the default configuration, dotted."""
+    """All keys of the configuration with the choices that were made, dotted."""
+    choices = [text for text in sys.argv[1:] if _is_group(Path(root), text)]
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(root, version_base="1.3"):
-        tree = OmegaConf.to_container(hydra.compose(config_name), resolve=False)
+        try:
+            config = hydra.compose(config_name, choices)
+        except Exception:  # one of them may be the mistake, or one of --config-dir
+            config = hydra.compose(config_name)
+        tree = OmegaConf.to_container(config, resolve=False)
     found: list[str] = []
 
     def walk(node: object, prefix: str) -> None:
@@ -143,3 +197,8 @@ def _keys(root: str, config_name: str) -> list[str]:
 
     walk(tree, "")
     return found
+
+
+def _is_group(root: Path, override: str) -> bool:
+    name, equals, _ = override.lstrip("+").partition("=")
+    return bool(equals) and (root / name.partition("@")[0]).is_dir()

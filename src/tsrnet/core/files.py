@@ -1,16 +1,23 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and what tells whether they are whole still."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import re
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tsrnet.core.errors import UserError
+from tsrnet.core.settings import is_name, shown
+
+MAX_ID_BYTES = 250
+"""Of a video: a file name has 255 bytes, and .html comes after the id."""
+_PART = ".tsrnet-part"
 
 
 @contextmanager
@@ -22,6 +29,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     make_folder(path.parent)
     part = part_of(path)
     try:
+        # Made here, under a name that nobody can guess: writers would follow a link that lies there.
+        os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         yield part
         part.replace(path)
     except OSError as error:
@@ -32,16 +41,18 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def part_of(path: Path) -> Path:
-    """The hidden name under which this process, on this machine, writes what is to become `path`."""
-    return path.with_name(f".{path.stem}.{platform.node()}.{os.getpid()}{path.suffix}")
+    """A hidden name, never the same, under which this process writes what is to become `path`."""
+    owner = f"{platform.node()}.{os.getpid()}"
+    return path.with_name(f"{_PART}.{owner}.{secrets.token_hex(4)}{path.suffix}")
 
 
 def remove_parts_of_the_dead(folder: Path) -> None:
-    """Remove what killed processes of this machine left unfinished below a folder."""
-    for part in folder.rglob(".*"):
-        made = re.fullmatch(rf"\..*\.{re.escape(platform.node())}\.(\d+)(\.[^.]*)?", part.name)
+    """Remove what killed processes of this machine left unfinished in a folder and the folders in it."""
+    made_here = re.compile(rf"{re.escape(_PART)}\.{re.escape(platform.node())}\.(\d+)\.[0-9a-f]{{8}}(\..*)?")
+    for part in (*folder.glob(f"{_PART}.*"), *folder.glob(f"*/{_PART}.*")):
+        made = made_here.fullmatch(part.name)
         if made and not _runs(int(made[1])):
-            if part.is_dir():
+            if part.is_dir() and not part.is_symlink():
                 shutil.rmtree(part, ignore_errors=True)
             else:
                 part.unlink(missing_ok=True)
@@ -52,9 +63,18 @@ def _runs(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # another user's
+    except (PermissionError, OverflowError):  # another user's; no pid at all
         return True
     return True
+
+
+def fingerprint(path: Path) -> dict[str, int | str]:
+    """Size and SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+        return {"bytes": file.tell(), "sha256": digest.hexdigest()}
 
 
 def make_folder(folder: Path) -> Path:
@@ -80,8 +100,14 @@ def check_space(folder: Path, num_bytes: int) -> None:
 
 def check_id(video_id: str) -> str:
     """The id, if it can be a file name; UserError otherwise. Ids never become paths unchecked."""
-    if not video_id or video_id.startswith(".") or any(char in video_id for char in "/\\\0"):
+    if not is_name(video_id) or video_id.startswith(".") or "/" in video_id or "\\" in video_id:
         raise UserError(
-            f"video id {video_id!r}: cannot be a file name; need a name without / and without a leading dot"
+            f"video id {shown(video_id)}: cannot be a file name; need a name in one line without / and"
+            " without a leading dot"
+        )
+    if (length := len(video_id.encode())) > MAX_ID_BYTES:
+        raise UserError(
+            f"video id {shown(video_id)}: got {length:,} bytes, need at most {MAX_ID_BYTES} for the names of"
+            " its files"
         )
     return video_id

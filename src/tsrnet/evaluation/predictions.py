@@ -17,10 +17,11 @@ from pytorch_lightning.callbacks import BasePredictionWriter
 from torch import Tensor
 
 from tsrnet.core.files import make_folder, part_of
+from tsrnet.core.seal import seal
 from tsrnet.datasets.batch import VideoBatch
 from tsrnet.models.video_model import SnippetPredictions
 
-_INDEX = "index.json"
+_VIDEOS = "videos.json"
 _ARRAYS = ("probabilities", "attention", "activations")
 
 
@@ -95,16 +96,12 @@ class PredictionBatch:
 class PredictionStore:
     """A folder with the predictions of one network for all test videos, in flat arrays.
 
-    The folder appears only when it is complete. Each process that predicts writes a part. Memory holds one
-    batch at a time.
+    The folder appears only when it is complete, sealed. Each process that predicts writes a part. Memory
+    holds one batch at a time.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-
-    @property
-    def finished(self) -> bool:
-        return (self.folder / _INDEX).is_file()
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -117,7 +114,7 @@ class PredictionStore:
 
     @property
     def _videos(self) -> list[dict[str, Any]]:
-        return list(json.loads((self.folder / _INDEX).read_text()))
+        return list(json.loads((self.folder / _VIDEOS).read_text()))
 
     def batches(self, groups: Iterable[Sequence[int]]) -> Iterator[PredictionBatch]:
         """The videos of each group of positions, in order."""
@@ -173,7 +170,7 @@ class _Part:
     def close(self) -> None:
         for file in self._files.values():
             file.close()
-        (self._folder / f"index.{self._number}.json").write_text(json.dumps(self._videos))
+        (self._folder / f"part.{self._number}.json").write_text(json.dumps(self._videos))
 
 
 class PredictionWriter(BasePredictionWriter):
@@ -210,10 +207,15 @@ class PredictionWriter(BasePredictionWriter):
         self._part.close()
         trainer.strategy.barrier()
         if trainer.is_global_zero:
-            indices = [json.loads(path.read_text()) for path in self._written.glob("index.*.json")]
-            videos = {video["id"]: video for index in indices for video in index}
+            parts = list(self._written.glob("part.*.json"))
+            videos = {video["id"]: video for part in parts for video in json.loads(part.read_text())}
+            for part in parts:
+                part.unlink()
             (self._written / "identity.json").write_text(json.dumps(self._identity, indent=1, sort_keys=True))
-            (self._written / _INDEX).write_text(json.dumps([videos[video_id] for video_id in self._order]))
+            (self._written / _VIDEOS).write_text(json.dumps([videos[video_id] for video_id in self._order]))
+            seal(self._written, sorted(path.name for path in self._written.iterdir()))
+            if self._store.folder.is_dir():  # of a stage that has lost its index
+                shutil.rmtree(self._store.folder)
             self._written.replace(self._store.folder)
         trainer.strategy.barrier()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -82,10 +83,8 @@ def extract(
         flow_here,
         device if flow_here else "cpu",
     )
-    threads = torch.get_num_threads()
-    if "flow" in backbones and not flow_here:
-        torch.set_num_threads(1)  # more of them would fight the workers for the cores
-    with worker_pool(settings.workers) as pool:
+    one_thread = "flow" in backbones and not flow_here  # more of them would fight the workers for the cores
+    with _threads(1 if one_thread else torch.get_num_threads()), worker_pool(settings.workers) as pool:
         chunks = list(_chunks(missing, pool, failed, settings.reading, what))
         num_snippets = sum(map(len, chunks))
         num_bytes = 2 * num_snippets * sum(backbone.num_features for backbone in backbones.values())
@@ -118,8 +117,17 @@ def extract(
         batches.finish()
     for images in settings.images.values():
         images.discard()
-    torch.set_num_threads(threads)
     return failures
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _check(backbones: Mapping[str, Backbone], settings: Extraction) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from tsrnet.pipeline.features import made_here
 from tsrnet.pipeline.model_folder import ModelDescription, read_model
 from tsrnet.training.end_to_end import EndToEnd
 from tsrnet.training.module import TSRNetModule
+from tsrnet.video.reader import UnreadableVideoError
 from tsrnet.video.snippets import count_snippets
 from tsrnet.video.video_file import VideoFile
 
@@ -74,34 +76,42 @@ class Detector:
         """
         with tempfile.TemporaryDirectory() as temporary:
             store = FeatureStore((features or Path(temporary)) / self._feature_key)
-            files = {video: VideoFile(_key(video), video) for video in videos}
+            failures = {video: f"{video}: there is no such file" for video in videos if not video.is_file()}
+            ids = {video: _key(video) for video in videos if video not in failures}
+            files = {video_id: VideoFile(video_id, video) for video, video_id in ids.items()}  # links: once
             start = time.monotonic()
             made = self._config.extraction
-            extraction = Extraction(made.snippets, made.reading, made.settings.workers)
+            workers = min(made.settings.workers, os.cpu_count() or 1)  # the run may be of another machine
+            extraction = Extraction(made.snippets, made.reading, workers)
             failed = extract(list(files.values()), store, self._backbones, extraction, what="videos")
-            failures = {video: failed[file.id] for video, file in files.items() if file.id in failed}
             print(f"features: {time.monotonic() - start:.1f} s", flush=True)
             start = time.monotonic()
-            there = {file.id: video for video, file in files.items() if file.id not in failed}
-            found = list(self._localize(there, store))
+            found = []
+            for video, video_id in ids.items():
+                if video_id in failed:
+                    failures[video] = failed[video_id]
+                    continue
+                try:
+                    found.append(self._localize(video, video_id, store))
+                except (UserError, UnreadableVideoError) as error:
+                    failures[video] = f"{video}: {error}"
             print(f"networks and localisation: {time.monotonic() - start:.1f} s", flush=True)
         return found, failures
 
-    def _localize(self, videos: Mapping[str, Path], store: FeatureStore) -> Iterator[VideoDetections]:
-        """Of each video, by its id in the store."""
-        for video_id, video in videos.items():
-            streams = {
-                stream: PredictionBatch.of(module.predict_step(self._batch(store, stream, video_id)))
-                for stream, module in self._modules.items()
-            }
-            (result,) = localize_batch(
-                streams, self._config.localization, grid_of=lambda one, n: store.time_grid(one, n, None)
-            )
-            duration_s = count_snippets(video, backend=self._config.extraction.reading.backend)[1]
-            thresholds = self._config.localization.thresholds
-            yield VideoDetections.of(
-                result, video=video, duration_s=duration_s, classes=self.classes, thresholds=thresholds
-            )
+    def _localize(self, video: Path, video_id: str, store: FeatureStore) -> VideoDetections:
+        """The actions in a video, by its id in the store."""
+        streams = {
+            stream: PredictionBatch.of(module.predict_step(self._batch(store, stream, video_id)))
+            for stream, module in self._modules.items()
+        }
+        (result,) = localize_batch(
+            streams, self._config.localization, grid_of=lambda one, n: store.time_grid(one, n, None)
+        )
+        duration_s = count_snippets(video, backend=self._config.extraction.reading.backend)[1]
+        thresholds = self._config.localization.thresholds
+        return VideoDetections.of(
+            result, video=video, duration_s=duration_s, classes=self.classes, thresholds=thresholds
+        )
 
     def _batch(self, store: FeatureStore, stream: str, video_id: str) -> VideoBatch:
         features = torch.from_numpy(store.read(stream, video_id))
@@ -119,7 +129,7 @@ class Detector:
         """The network of a stream, with its backbone where that has learned, too."""
         config, described = self._config, self._description
         module = TSRNetModule(
-            model=config.model,
+            model=config.tested_model,
             localization=config.localization,
             num_features=described.num_features[stream],
             classes=described.classes,
@@ -164,9 +174,6 @@ def load(run: str | Path, **localization: Any) -> Detector:
 
 def _key(video: Path) -> str:
     """An id for what a file holds now."""
-    try:
-        state = video.stat()
-    except OSError:
-        return "missing"
+    state = video.stat()
     text = f"{video.resolve()} {state.st_size} {state.st_mtime_ns}"
     return hashlib.sha256(text.encode()).hexdigest()[:24]

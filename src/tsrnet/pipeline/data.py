@@ -13,9 +13,15 @@ from tsrnet.datasets.datamodule import VideoDataModule
 from tsrnet.datasets.records import VideoDataset, VideoRecord
 from tsrnet.datasets.snippet_sampler import PLAIN_BATCHES, BatchSettings, SamplingSettings, SnippetSampler
 from tsrnet.features.store import FeatureSource, FeatureStore
-from tsrnet.pipeline.features import ExtractionConfig, ImportedFeatures, find_imported, prepare_features
+from tsrnet.pipeline.features import (
+    ExtractionConfig,
+    ImportedFeatures,
+    find_imported,
+    find_stores,
+    prepare_features,
+)
 from tsrnet.pipeline.sources import LABELS, DatasetSettings, DrawnSettings, what_to_get
-from tsrnet.synthetic.simulated import SimulatedStore, SimulationSettings, store_features
+from tsrnet.synthetic.simulated import SimulatedStore, SimulationSettings, store_features, stored_features
 from tsrnet.video.snippet_images import SnippetImages
 
 _REMARKS = 5
@@ -95,28 +101,31 @@ def prepare_data(
     streams: Sequence[str],
     protocol: str,
     holdout: float = 0.0,
+    make: bool = True,
 ) -> RunData:
-    """Videos, annotations and features, made where they are missing.
+    """Videos, annotations and features, made where they are missing; without `make`, nothing is written.
 
     With `holdout`, that share of the training videos takes the place of the test videos.
     """
     if isinstance(features, SimulationSettings):
-        data = _simulate(dataset, features, features_root, streams, protocol)
+        data = _simulate(dataset, features, features_root, streams, protocol, make=make)
     else:
-        data = _extract(dataset, features, protocol)
+        data = _extract(dataset, features, protocol, make=make)
     if holdout:
         data = replace(data, untrimmed=Availability(data.untrimmed.usable.held_out(holdout)))
     return data
 
 
 def _extract(
-    dataset: DatasetSettings, features: ExtractionConfig | ImportedFeatures, protocol: str
+    dataset: DatasetSettings, features: ExtractionConfig | ImportedFeatures, protocol: str, *, make: bool
 ) -> RunData:
-    found = dataset.read()
+    found = dataset.read() if make else dataset.find()
     datasets = (found.untrimmed, found.trimmed) if found.trimmed else (found.untrimmed,)
     for one in datasets:
         _print_understood(one)
-    if isinstance(features, ImportedFeatures):
+    if not make:
+        prepared = find_stores(datasets, features)
+    elif isinstance(features, ImportedFeatures):
         prepared = find_imported(datasets, features)
     else:
         prepared = prepare_features(datasets, features)
@@ -132,13 +141,19 @@ def _simulate(
     root: Path,
     streams: Sequence[str],
     protocol: str,
+    *,
+    make: bool,
 ) -> RunData:
-    found = dataset.read(rehearsal_seed=settings.seed)
+    seed = settings.seed
+    found = dataset.read(rehearsal_seed=seed) if make else dataset.find(rehearsal_seed=seed)
     _print_understood(found.untrimmed)
 
     def source(videos: VideoDataset, canonical: Mapping[str, str], *, trimmed: bool) -> FeatureSource:
         drawn = SimulatedStore((*videos.train, *videos.test), settings, trimmed=trimmed, canonical=canonical)
-        return store_features(drawn, streams, root / videos.name) if settings.store else drawn
+        if not settings.store:
+            return drawn
+        folder = root / videos.name
+        return store_features(drawn, streams, folder) if make else stored_features(drawn, folder)
 
     return RunData(
         Availability(found.untrimmed),

@@ -76,26 +76,37 @@ class ImportedFeatures:
     trimmed: str
 
 
-def find_imported(
-    datasets: Sequence[VideoDataset], config: ImportedFeatures
+def find_stores(
+    datasets: Sequence[VideoDataset], config: ExtractionConfig | ImportedFeatures
 ) -> list[tuple[FeatureStore, Availability]]:
     """The store of an untrimmed dataset, and of its trimmed clips, with the videos that they lack.
 
-    Raises UserError for a folder that is not there.
+    Nothing is written. Raises UserError for a folder that is not there.
     """
+    if imported := isinstance(config, ImportedFeatures):
+        root, names = config.root, (config.name, config.trimmed)
+    else:
+        root, names = config.features_root, (config.settings.name,) * 2
     found: list[tuple[FeatureStore, Availability]] = []
-    for dataset, name in zip(datasets, (config.name, config.trimmed), strict=False):
-        store = FeatureStore(config.root / dataset.name / name)
+    for dataset, name in zip(datasets, names, strict=False):
+        store = FeatureStore(root / dataset.name / name)
         if not store.folder.is_dir():
+            get = "import them with python -m tsrnet.import_features" if imported else "train the run again"
             raise UserError(
-                f"{store.folder}: contains no features; import them with python -m tsrnet.import_features"
-                f" dataset={dataset.name} features.name={name} or give another features.name"
-                + " (for the clips: trimmed.features; transfer=none needs no clips)"
-                * bool(found)
+                f"{store.folder}: contains no features; {get} or give another features.name or paths.features"
+                + " (for the clips: trimmed.features; transfer=none needs no clips)" * bool(found)
             )
-        available = find_features(dataset, store, config.streams)
+        found.append((store, find_features(dataset, store, config.streams)))
+    return found
+
+
+def find_imported(
+    datasets: Sequence[VideoDataset], config: ImportedFeatures
+) -> list[tuple[FeatureStore, Availability]]:
+    """As `find_stores`, with a manifest beside the features."""
+    found = find_stores(datasets, config)
+    for store, available in found:
         available.write(store.folder / MANIFEST)
-        found.append((store, available))
     return found
 
 
@@ -150,9 +161,7 @@ def backbone_of(config: ExtractionConfig, stream: str) -> Backbone:
     """The frozen backbone of a stream; a stand-in is trained where it is not there yet."""
     source = config.settings.weights
     if source == "stand_in":
-        stage = _stand_in_stage(stream, config)
-        _train_stand_in(stage, stream, config)
-        source = str(stage.weights)
+        source = str(_train_stand_in(stream, config))
     return load_backbone(config.settings.backbone, stream=stream, weights=source)
 
 
@@ -162,9 +171,10 @@ def made_here(identity: Mapping[str, object]) -> bool:
 
 
 def own_weights(config: ExtractionConfig, stream: str) -> Path | None:
-    """The file with the weights of a stream's backbone; None where they are torchvision's."""
-    stand_in = config.settings.weights == "stand_in"
-    path = _stand_in_stage(stream, config).weights if stand_in else Path(config.settings.weights)
+    """The file with the weights of a stream's backbone, whole; None where they are torchvision's."""
+    path = Path(config.settings.weights)
+    if config.settings.weights == "stand_in":
+        path = _train_stand_in(stream, config)
     return path if path.is_file() else None
 
 
@@ -200,10 +210,10 @@ def _stand_in_stage(stream: str, config: ExtractionConfig) -> Stage:
     )
 
 
-def _train_stand_in(stage: Stage, stream: str, config: ExtractionConfig) -> None:
-    settings = config.settings
-    if settings.stand_in is None:
-        return
+def _train_stand_in(stream: str, config: ExtractionConfig) -> Path:
+    """The weights of a stand-in, which is trained where it is not there or damaged."""
+    stage, settings = _stand_in_stage(stream, config), config.settings
+    assert settings.stand_in
     with stage.work() as needed:
         if needed:
             stage.begin()
@@ -216,3 +226,4 @@ def _train_stand_in(stage: Stage, stream: str, config: ExtractionConfig) -> None
                     workers=settings.workers,
                 )
             )
+    return stage.weights

@@ -6,14 +6,15 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from tsrnet.core.errors import UserError
-from tsrnet.core.files import atomic_path, make_folder, part_of
+from tsrnet.core.files import atomic_path, fingerprint, make_folder, part_of
+from tsrnet.core.seal import damage_of
 from tsrnet.core.settings import settings_of
 from tsrnet.pipeline.config import RunConfig
 from tsrnet.pipeline.features import ExtractionConfig, own_weights
@@ -25,13 +26,17 @@ _FOLDER, _DESCRIPTION, _FORMAT = "model", "model.json", 2
 
 @dataclass(frozen=True)
 class ModelDescription:
-    """model.json: what must be known beside the weights; `features` as in features.json."""
+    """model.json: what must be known beside the weights; `features` as in features.json.
+
+    `files`: size and checksum of each file with weights.
+    """
 
     format: int
     classes: tuple[str, ...]
     num_features: dict[str, int]  # by stream
     features: dict[str, Any]
     config: dict[str, Any]
+    files: dict[str, Any] = field(default_factory=dict)
 
 
 def save_model(
@@ -63,6 +68,7 @@ def save_model(
         "num_features": {stream: module.hparams["num_features"] for stream, module in modules.items()},
         "features": dict(features),
         "config": OmegaConf.to_container(given, resolve=True),
+        "files": {path.name: fingerprint(path) for path in sorted(target.glob("*.pt"))},
     }
     with atomic_path(target / _DESCRIPTION) as part:
         part.write_text(json.dumps(described, indent=1))
@@ -87,12 +93,14 @@ def read_model(run: str | Path) -> tuple[Path, ModelDescription]:
         raise UserError(f"{path}: cannot be read ({error})") from error
     if described.format != _FORMAT:
         raise UserError(f"{path}: got format {described.format}, this version reads {_FORMAT}; train again")
+    for name, was in described.files.items():
+        if problem := damage_of(folder / Path(name).name, was):
+            raise UserError(f"{problem}; copy the folder again, or run the command of its run again")
     return folder, described
 
 
 def _link(source: Path, target: Path) -> None:
     part = part_of(target)
-    part.unlink(missing_ok=True)
     try:
         os.link(source, part)
     except OSError:  # another disk, or one without links

@@ -6,22 +6,29 @@ import atexit
 import functools
 import gc
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from yaml import YAMLError
 
 from tsrnet.core.errors import UserError
+from tsrnet.core.reading import as_config, read_json_as, read_yaml
 from tsrnet.core.weights import load_weights
 from tsrnet.evaluation.predictions import PredictionStore
 from tsrnet.models.registry import model_name
 from tsrnet.pipeline.config import RunConfig
 from tsrnet.pipeline.data import RunData, prepare_data
 from tsrnet.pipeline.sources import DatasetSettings, DrawnSettings
-from tsrnet.pipeline.train_stages import StageSpec, build_module, predict_stage, run_stage, stages_of
+from tsrnet.pipeline.train_stages import (
+    StageSpec,
+    build_module,
+    load_stage,
+    predict_stage,
+    predictions_of,
+    stages_of,
+)
 from tsrnet.training.module import TSRNetModule
 
 _MAY_CHANGE = ("localization", "report", "paths.", "dataset.protocol")
@@ -37,17 +44,18 @@ class Tested:
     stages: tuple[str, ...]
 
 
-def finished_runs(config: DictConfig, overrides: Sequence[str]) -> tuple[DictConfig, Tested]:
+def finished_runs(config: DictConfig, overrides: Sequence[str], folder: Path) -> tuple[DictConfig, Tested]:
     """The configuration of `config.run`, changed by `overrides`, and what its networks say.
 
-    In one process the same run is read once, whatever of the localisation changes.
+    Nothing is written but predictions that the run has not kept, below `folder`. In one process the same run
+    is read once, whatever of the localisation changes.
     """
     if config.run is None:
         raise UserError("run: got nothing, need the folder of a run, or of two as [A,B]")
     folders = list(config.run) if isinstance(config.run, ListConfig) else [config.run]
     runs = [_changed(_config_of(Path(str(folder))), config, overrides) for folder in folders]
     checkpoint = None if config.checkpoint is None else str(config.checkpoint)
-    tested = _tested(tuple(map(_without_localization, runs)), checkpoint)
+    tested = _tested(tuple(map(_without_localization, runs)), checkpoint, folder / "stages")
     merged = runs[0].copy()
     merged.stream.names = list(tested.predictions)
     return merged, tested
@@ -56,13 +64,10 @@ def finished_runs(config: DictConfig, overrides: Sequence[str]) -> tuple[DictCon
 def _config_of(folder: Path) -> DictConfig:
     """config.yaml of a run folder, as data: nothing that it names is called."""
     path = folder / "config.yaml"
-    try:
-        config = OmegaConf.load(path)
-    except FileNotFoundError as error:
-        raise UserError(f"run: got {folder}, which has no config.yaml; need the folder of a run") from error
-    except (YAMLError, OSError, ValueError) as error:
-        raise UserError(f"{path}: is not the configuration of a run ({error})") from error
-    if not isinstance(config, DictConfig) or "stream" not in config:
+    if not path.is_file():
+        raise UserError(f"run: got {folder}, which has no config.yaml; need the folder of a run")
+    config = as_config(read_yaml(path), path)
+    if "stream" not in config:
         raise UserError(f"{path}: is not a configuration of tsrnet.train")
     return config
 
@@ -71,7 +76,7 @@ def _changed(base: DictConfig, config: DictConfig, overrides: Sequence[str]) -> 
     base.report.update(config.report)
     for override in overrides:
         key = override.split("=")[0].lstrip("+~")
-        if key in ("run", "checkpoint"):
+        if key in ("run", "checkpoint", "diagnose"):
             continue
         if not key.startswith(_MAY_CHANGE):
             raise UserError(
@@ -92,12 +97,12 @@ def _without_localization(config: DictConfig) -> str:
 
 
 @functools.lru_cache(maxsize=1)
-def _tested(texts: tuple[str, ...], checkpoint: str | None) -> Tested:
+def _tested(texts: tuple[str, ...], checkpoint: str | None, own: Path) -> Tested:
     configs = []
     for text in texts:
         given = DictConfig(OmegaConf.create(text))
         given.update({"localization": {}, "report": {"timelines": 0, "pages": 0}})
-        configs.append(replace(RunConfig.from_config(given), trains=False, wandb=None))
+        configs.append(replace(RunConfig.from_config(given), wandb=None))
     owner = {stream: config for config in configs for stream in config.streams}
     if sum(len(config.streams) for config in configs) > len(owner):
         raise UserError(
@@ -117,10 +122,11 @@ def _tested(texts: tuple[str, ...], checkpoint: str | None) -> Tested:
         streams=streams,
         protocol=first.protocol,
         holdout=first.holdout,
+        make=False,
     )
     specs = {stream: stages_of(owner[stream], data, stream) for stream in streams}
     if checkpoint is None:
-        modules = {stream: run_stage(owner[stream], specs[stream]) for stream in streams}
+        modules = {stream: load_stage(owner[stream], specs[stream]) for stream in streams}
         keys = {stream: spec.keys for stream, spec in specs.items()}
     elif len(streams) == 1:
         (stream,) = streams
@@ -129,13 +135,24 @@ def _tested(texts: tuple[str, ...], checkpoint: str | None) -> Tested:
     else:
         raise UserError("checkpoint: has one stream, but the run has two; need a run of stream=rgb or flow")
     predictions = {
-        stream: predict_stage(owner[stream], data, stream, module, keys[stream][-1])
+        stream: _predictions(owner[stream], data, stream, module, keys[stream][-1], own)
         for stream, module in modules.items()
     }
     tested = Tested(data, predictions, tuple(key for some in keys.values() for key in some))
     gc.freeze()  # all this stays: collections between the values of a sweep need not look at it again
     atexit.register(gc.unfreeze)  # or libraries complain at the end of what was not given back
     return tested
+
+
+def _predictions(
+    config: RunConfig, data: RunData, stream: str, module: TSRNetModule, network_key: str, own: Path
+) -> PredictionStore:
+    """Those that the run has kept, or else new ones in the folder `own`."""
+    kept = predictions_of(config, data, stream, network_key)
+    if kept.problem() is None:
+        return PredictionStore(kept.folder)
+    here = replace(config.trainer, accelerator="auto", strategy="auto", devices=1, num_nodes=1)
+    return predict_stage(replace(config, stages_root=own, trainer=here), data, stream, module, network_key)
 
 
 def _untrimmed(config: RunConfig) -> DatasetSettings:
@@ -161,15 +178,23 @@ def load_checkpoint(config: RunConfig, spec: StageSpec, path: Path) -> tuple[TSR
     return module.eval(), hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+@dataclass(frozen=True)
+class _Origin:
+    """What is asked of identity.json."""
+
+    data: dict[str, Any] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
+
+
 def _check_origin(path: Path, stream: str, classes: tuple[str, ...]) -> None:
     """UserError where the stage that a file lies in says another stream or other classes than the run's."""
     try:
-        said = json.loads((path.parent / "identity.json").read_text())
-    except (OSError, ValueError):  # a file alone says nothing of itself but its sizes
+        said = read_json_as(_Origin, path.parent / "identity.json")
+    except UserError:  # a file alone says nothing of itself but its sizes
         return
-    if (own := said.get("data", {}).get("stream", stream)) != stream:
+    if (own := said.data.get("stream", stream)) != stream:
         raise UserError(f"checkpoint: {path}: is of stream={own}, the run's is {stream}")
-    known = said.get("classes") or classes
+    known = said.classes or classes
     if list(known) != list(classes):
         differing = sorted(set(known) ^ set(classes)) or ["their order"]
         raise UserError(f"checkpoint: {path}: has other classes than the run ({', '.join(differing[:5])})")

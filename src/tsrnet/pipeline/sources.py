@@ -19,7 +19,7 @@ from tsrnet.datasets.overlap import read_overlap, shipped_overlap
 from tsrnet.datasets.records import VideoDataset
 from tsrnet.datasets.ucf101 import read_ucf101
 from tsrnet.synthetic.compose import PLAN_FILE
-from tsrnet.synthetic.demo import DemoSettings, draw_dataset
+from tsrnet.synthetic.demo import DemoSettings, draw_dataset, find_dataset
 from tsrnet.synthetic.drawn_annotations import drawn_collection, published_statistics
 
 LABELS = "labels"
@@ -104,6 +104,8 @@ class LabelsSettings:
         untrimmed = read_labels(Path(self.labels), videos, holdout=self.holdout)
         return _with_clips(untrimmed, self.trimmed, self.overlap)
 
+    find = read
+
 
 @dataclass(frozen=True)
 class ComposedSettings:
@@ -133,6 +135,8 @@ class ComposedSettings:
         digest = hashlib.sha256((plan if plan.is_file() else annotations).read_bytes()).hexdigest()
         name = f"{COMPOSED}_{digest[:8]}"
         return _with_clips(read_labels(annotations, folder / "untrimmed", name=name), self.trimmed)
+
+    find = read
 
 
 def _with_clips(
@@ -187,6 +191,8 @@ class FilesSettings:
         class_map = read_overlap(path, classes=untrimmed.classes, trimmed_classes=clips.classes)
         return Companions(untrimmed, clips.of_classes(sorted(set(class_map.values()))), class_map)
 
+    find = read
+
     def _read_or_draw(
         self, name: str, annotations: str, read: Callable[[], VideoDataset], seed: int | None
     ) -> VideoDataset:
@@ -212,7 +218,14 @@ class DrawnSettings(DemoSettings):
 
     def read(self, *, rehearsal_seed: int | None = None) -> Companions:
         """The records of the demo, its videos drawn where they are missing."""
-        untrimmed, trimmed = draw_dataset(self, workers=0)
+        return self._companions(*draw_dataset(self, workers=0))
+
+    def find(self, *, rehearsal_seed: int | None = None) -> Companions:
+        """The records of the demo, whether its videos are there or not."""
+        return self._companions(*find_dataset(self))
+
+    @staticmethod
+    def _companions(untrimmed: VideoDataset, trimmed: VideoDataset) -> Companions:
         return Companions(untrimmed, trimmed, {name: name for name in untrimmed.classes})
 
 

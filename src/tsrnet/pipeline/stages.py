@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
+import re
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -18,9 +21,11 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from tsrnet.core.files import atomic_path, make_folder, remove_parts_of_the_dead
+from tsrnet.core.seal import damage, is_sealed, seal
 
 FORMAT = 2
 """Part of every hash: raise it when the same settings compute something else."""
+_KEY = re.compile(r"[a-z_-]+-[0-9a-f]{16}")
 
 
 @contextmanager
@@ -42,8 +47,9 @@ def held(folder: Path, name: str) -> Iterator[None]:
 class Stage:
     """A piece of training under `<root>/<name>-<hash of identity>`.
 
-    The folder holds `weights.pt` (a state dict) once finished, `identity.json`, logs, and
-    `last.ckpt` while it trains. `classes` are written beside the identity, for who takes the weights.
+    The folder holds `identity.json`, logs, checkpoints while it trains, `weights.pt` (a state dict) in the
+    end, and `index.json`, with which it is finished. `classes` are written beside the identity, for who
+    takes the weights.
     """
 
     root: Path
@@ -65,22 +71,28 @@ class Stage:
     def weights(self) -> Path:
         return self.folder / "weights.pt"
 
-    @property
-    def finished(self) -> bool:
-        return self.weights.exists()
+    def problem(self) -> str | None:
+        """Why the stage cannot be used, with its folder or file; None: it is finished and whole."""
+        return damage(self.folder) if is_sealed(self.folder) else f"{self.folder}: is missing or not finished"
 
     @contextmanager
     def work(self) -> Iterator[bool]:
-        """Hold the stage; whether it is still to be computed.
+        """Hold the stage; whether it is still to be computed. What is damaged is removed, with a line.
 
         Of several processes that want it one computes, the others wait and find it finished. The lock is
         the operating system's: it goes with a process that dies.
         """
-        if self.finished:
+        if self.problem() is None:
             yield False
             return
         with held(self.root, self.key):
-            yield not self.finished
+            problem = self.problem()
+            if problem and is_sealed(self.folder):
+                print(f"{problem}; made again", file=sys.stderr, flush=True)
+                shutil.rmtree(self.folder)
+            if problem:
+                remove_parts_of_the_dead(self.root)
+            yield problem is not None
 
     def begin(self) -> None:
         make_folder(self.folder)
@@ -94,7 +106,9 @@ class Stage:
         torch.save(state, buffer)
         with atomic_path(self.weights) as part:
             part.write_bytes(buffer.getbuffer())
-        (self.folder / "last.ckpt").unlink(missing_ok=True)
+        seal(self.folder, ("identity.json", self.weights.name))
+        for checkpoint in self.folder.glob("*.ckpt"):
+            checkpoint.unlink()
 
 
 @dataclass(frozen=True)
@@ -108,15 +122,25 @@ class StoredStage:
 
 
 def stored_stages(root: Path) -> list[StoredStage]:
-    """All stages below a folder, the oldest first; leftovers of killed processes are removed."""
-    remove_parts_of_the_dead(root)
+    """All stages below a folder, the oldest first; nothing is changed.
+
+    A stage is a folder with the name and the identity of one; whatever else lies there is not ours.
+    """
     found = []
     for folder in root.iterdir() if root.is_dir() else ():
-        files = [path for path in folder.rglob("*") if path.is_file()]
-        if folder.name.startswith(".") or not files:
+        ours = is_sealed(folder) or (folder / "identity.json").is_file()
+        if not ours or folder.is_symlink() or not _KEY.fullmatch(folder.name):
             continue
-        latest = max(path.stat().st_mtime for path in files)
-        finished = any((folder / name).is_file() for name in ("weights.pt", "index.json"))
-        num_bytes = sum(path.stat().st_size for path in files)
-        found.append(StoredStage(folder.name, finished, num_bytes, (time.time() - latest) / 86400))
+        files = list(filter(None, map(_stat, folder.rglob("*"))))
+        age_s = time.time() - max(one.st_mtime for one in files)
+        num_bytes = sum(one.st_size for one in files)
+        found.append(StoredStage(folder.name, is_sealed(folder), num_bytes, age_s / 86400))
     return sorted(found, key=lambda stage: -stage.age_days)
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    """Of a file; None for a folder and for a file that a training has just replaced."""
+    try:
+        return path.lstat() if path.is_file() else None
+    except FileNotFoundError:
+        return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from tsrnet.core.identity import identity_of
 from tsrnet.core.weights import load_weights
 from tsrnet.datasets.datamodule import VideoDataModule
 from tsrnet.evaluation.predictions import PredictionStore
+from tsrnet.features.backbone import Backbone
 from tsrnet.features.store import FeatureStore
 from tsrnet.losses.objective import LossSettings, TransferSettings
 from tsrnet.models.registry import ModelSettings, build_model, describe_model, tsrnet_part
@@ -24,7 +25,7 @@ from tsrnet.models.video_model import VideoModel, carry_over
 from tsrnet.pipeline.config import RunConfig, TeacherSettings
 from tsrnet.pipeline.data import RunData
 from tsrnet.pipeline.features import backbone_of
-from tsrnet.pipeline.stages import Stage, held
+from tsrnet.pipeline.stages import Stage
 from tsrnet.reporting.wandb import WandbRun
 from tsrnet.training.end_to_end import EndToEnd, FinetunedFeatures, FinetuneSettings
 from tsrnet.training.fit import TrainerSettings, fit, is_first_process, predict
@@ -43,6 +44,15 @@ class TrainingSettings:
 
 
 @dataclass(frozen=True)
+class PseudoSpec:
+    """What a second stage learns from: the first stage of every stream, and how its segments are found."""
+
+    first: tuple[StageSpec, ...]
+    localization: LocalizationSettings
+    student: StudentSettings
+
+
+@dataclass(frozen=True)
 class StageSpec:
     """A training and all that its weights depend on.
 
@@ -57,6 +67,7 @@ class StageSpec:
     teacher: StageSpec | None = None
     start: StageSpec | None = None
     finetune: FinetuneSettings | None = None
+    pseudo: PseudoSpec | None = None
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -66,6 +77,8 @@ class StageSpec:
             del training["transfer"]
         if not tsrnet_part(self.training.model):  # a rival has losses of its own
             del training["losses"]
+        if self.pseudo:
+            training["pseudo"] = {**asdict(self.pseudo), "first": [one.key for one in self.pseudo.first]}
         return {
             **training,
             "data": self.data.identity,
@@ -82,7 +95,8 @@ class StageSpec:
     @property
     def keys(self) -> tuple[str, ...]:
         """The keys of the stages that this one builds on, in order, and its own."""
-        before = [key for one in (self.teacher, self.start) if one for key in one.keys]
+        first = self.pseudo.first if self.pseudo else ()
+        before = [key for one in (self.teacher, self.start, *first) if one for key in one.keys]
         return tuple(dict.fromkeys((*before, self.key)))
 
     def stage(self, root: Path) -> Stage:
@@ -91,6 +105,24 @@ class StageSpec:
 
 def stages_of(config: RunConfig, data: RunData, stream: str) -> StageSpec:
     """The last stage of a stream, with those before it."""
+    if config.stage2 is None:
+        return _first_stages(config, data, stream)
+    stage2 = config.stage2
+    training = TrainingSettings(
+        stage2.model, config.losses, config.transfer, stage2.optimizer[stream], config.seed
+    )
+    first = tuple(_first_stages(config, data, one) for one in config.streams)
+    return StageSpec(
+        "student",
+        data.module(stream, batch_size=stage2.batch_size, seed=config.seed),
+        training,
+        replace(config.trainer, max_steps=stage2.max_steps),
+        pseudo=PseudoSpec(first, stage2.localization, stage2.student),
+    )
+
+
+def _first_stages(config: RunConfig, data: RunData, stream: str) -> StageSpec:
+    """The stages that learn from the labels of videos."""
     training = TrainingSettings(
         config.model, config.losses, config.transfer, config.optimizer[stream], config.seed
     )
@@ -158,40 +190,68 @@ def _teacher(
 def run_stage(config: RunConfig, spec: StageSpec, wandb: WandbRun | None = None) -> TSRNetModule:
     """The trained module of a stage: found, or trained after the stages that it builds on."""
     stage = spec.stage(config.stages_root)
-    # Processes that train together do not wait for each other's stage.
-    with stage.work() if is_first_process() else nullcontext(not stage.finished) as needed:
-        if needed:
-            if not config.trains:
-                raise UserError(
-                    f"{stage.folder}: the network of this run is missing or not finished; run its train"
-                    " command again, or give the paths.stages that it had"
-                )
-            teacher = run_stage(config, spec.teacher, wandb) if spec.teacher else None
-            start = run_stage(config, spec.start, wandb) if spec.start else None
-            module = build_module(config, spec, teacher)
-            if start:
-                carry_over(_head(start.model), start.classes, _head(module.model), module.classes)
-            if is_first_process():
-                stage.begin()
-            loggers: list[Logger] = [wandb.logger(f"{spec.name}-{spec.data.stream}")] if wandb else []
-            fit(module, spec.data, spec.trainer, folder=stage.folder, loggers=loggers)
-            if is_first_process():
-                stage.finish({name: value.cpu() for name, value in module.model.state_dict().items()})
-        else:
-            module = build_module(config, spec)
-            load_weights(module.model, stage.weights, need="this stage")
+    with _work(stage) as needed:
+        if not needed:
+            return load_stage(config, spec)
+        teacher = run_stage(config, spec.teacher, wandb) if spec.teacher else None
+        start = run_stage(config, spec.start, wandb) if spec.start else None
+        backbone = backbone_of(config.extraction, spec.data.stream) if spec.finetune else None
+        module = build_module(config, spec, teacher, backbone)
+        if spec.pseudo:
+            module = _student(module, spec.pseudo, config, wandb)
+        if start:
+            carry_over(_head(start.model), start.classes, _head(module.model), module.classes)
+        if is_first_process():
+            stage.begin()
+        loggers: list[Logger] = [wandb.logger(f"{spec.name}-{spec.data.stream}")] if wandb else []
+        fit(module, spec.data, spec.trainer, folder=stage.folder, loggers=loggers)
+        if isinstance(module, StudentModule):
+            module.take_average()
+        if is_first_process():
+            stage.finish({name: value.cpu() for name, value in module.model.state_dict().items()})
     return module.eval()
 
 
-def build_module(config: RunConfig, spec: StageSpec, teacher: TSRNetModule | None = None) -> TSRNetModule:
-    """A fresh module; with its backbone where that learns, too."""
+def _student(
+    module: TSRNetModule, pseudo: PseudoSpec, config: RunConfig, wandb: WandbRun | None
+) -> StudentModule:
+    """The module of a second stage, with what the first one detects in the training videos."""
+    first = {spec.data.stream: run_stage(config, spec, wandb) for spec in pseudo.first}
+    data = {spec.data.stream: spec.data for spec in pseudo.first}
+    labels = pseudo_labels(first, data, pseudo.localization)
+    return StudentModule(labels=labels, student=pseudo.student, ...)
+
+
+def load_stage(config: RunConfig, spec: StageSpec) -> TSRNetModule:
+    """The trained module of a stage; UserError where that is not finished or damaged. Nothing is written."""
+    stage = spec.stage(config.stages_root)
+    if problem := stage.problem():
+        raise UserError(f"{problem}; run the train command again, or give the paths.stages that it had")
+    module = build_module(config, spec)
+    load_weights(module.model, stage.weights, need="this stage")
+    return module.eval()
+
+
+def _work(stage: Stage) -> AbstractContextManager[bool]:
+    """Whether a stage is to be computed; processes that train together do not wait for each other's."""
+    return stage.work() if is_first_process() else nullcontext(stage.problem() is not None)
+
+
+def build_module(
+    config: RunConfig,
+    spec: StageSpec,
+    teacher: TSRNetModule | None = None,
+    backbone: Backbone | None = None,
+) -> TSRNetModule:
+    """A fresh module; where the backbone learns, too, with it, or with one whose weights are loaded later."""
     torch.manual_seed(spec.training.seed)
     network: VideoModel | None = None
     if spec.finetune:
         head = build_model(
             spec.training.model, num_features=spec.data.num_features, num_classes=len(spec.data.classes)
         )
-        network = EndToEnd(backbone_of(config.extraction, spec.data.stream), head, spec.finetune)
+        name, stream = config.extraction.settings.backbone, spec.data.stream
+        network = EndToEnd(backbone or Backbone(name, stream=stream), head, spec.finetune)
     return TSRNetModule(
         data=spec.data,
         teacher=teacher,
@@ -210,20 +270,26 @@ def predict_stage(
     config: RunConfig, data: RunData, stream: str, module: TSRNetModule, network_key: str
 ) -> PredictionStore:
     """What a trained module says of the test videos, computed once."""
+    stage = predictions_of(config, data, stream, network_key)
     source, network = data.features, module.model
     if isinstance(network, EndToEnd) and config.finetune and isinstance(source, FeatureStore):
         source, network = FinetunedFeatures(network, source, config.finetune.settings.chunk), network.head
     videos = replace(data, features=source).module(stream, batch_size=1, seed=0)
-    tested = json.dumps([videos.dataset.name, [record.id for record in videos.dataset.test]])
+    store = PredictionStore(stage.folder)
+    with _work(stage) as needed:
+        if needed:
+            tester = TSRNetModule(data=videos, model=config.tested_model, network=network)
+            predict(tester, videos, config.trainer, store, identity=stage.identity)
+    return store
+
+
+def predictions_of(config: RunConfig, data: RunData, stream: str, network_key: str) -> Stage:
+    """Where the predictions of a network for the test videos are kept."""
+    dataset = data.untrimmed.usable
+    tested = json.dumps([dataset.name, [record.id for record in dataset.test]])
     identity = {
         "network": network_key,
         "features": {key: value for key, value in data.features.identity.items() if key != "versions"},
         "videos": hashlib.sha256(tested.encode()).hexdigest()[:16],
     }
-    stage = Stage(config.stages_root, f"predictions-{stream}", identity)
-    store = PredictionStore(stage.folder)
-    with held(config.stages_root, stage.key) if is_first_process() else nullcontext():
-        if not store.finished:
-            tester = TSRNetModule(data=videos, model=config.model, network=network)
-            predict(tester, videos, config.trainer, store, identity=identity)
-    return store
+    return Stage(config.stages_root, f"predictions-{stream}", identity)

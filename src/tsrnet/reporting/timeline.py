@@ -12,6 +12,9 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from tsrnet.core.errors import one_line
+
+_LONGEST_LABEL, _LONGEST_TITLE = 60, 130
 STREAM_COLOURS = {"rgb": "#c44e52", "flow": "#4c72b0"}
 
 
@@ -56,6 +59,11 @@ class Timeline:
 
 def draw_timeline(timeline: Timeline, path: Path) -> None:
     """Write the picture as PNG."""
+    with matplotlib.rc_context({"text.parse_math": False}):  # a name may have a $
+        _draw(timeline, path)
+
+
+def _draw(timeline: Timeline, path: Path) -> None:
     rows = max(1, len({bar.label for bar in (*timeline.truth, *timeline.detections)}))
     # What is not there takes no room: frames of a simulation, the truth of a video of one's own.
     rows_of = [("ground truth", timeline.truth)] * bool(timeline.truth) + [
@@ -65,7 +73,7 @@ def draw_timeline(timeline: Timeline, path: Path) -> None:
     heights = (*frames, *[0.35 + 0.22 * rows] * len(rows_of), 1.0, 1.0, 1.0)
     # Margins by hand: a layout engine draws every picture once more to find them, half of the time.
     width, height = 12.0, sum(heights) + 0.22 * len(heights) + 0.7
-    longest = max((len(bar.label) for bar in (*timeline.truth, *timeline.detections)), default=0)
+    longest = max((len(_short(bar.label)) for bar in (*timeline.truth, *timeline.detections)), default=0)
     figure = Figure(figsize=(width, height))
     axes: list[Axes] = list(figure.subplots(len(heights), 1, height_ratios=heights))
     figure.subplots_adjust(
@@ -75,7 +83,7 @@ def draw_timeline(timeline: Timeline, path: Path) -> None:
         top=1 - 0.5 / height,
         hspace=0.25 * len(heights) / sum(heights),
     )
-    figure.suptitle(timeline.title, fontsize=11, y=1 - 0.08 / height, va="top")
+    figure.suptitle(one_line(timeline.title, _LONGEST_TITLE), fontsize=11, y=1 - 0.08 / height, va="top")
     if timeline.strip:
         pictures = np.concatenate(list(timeline.strip), axis=1)
         axes[0].imshow(pictures, extent=(0, timeline.duration_s, 0, 1), aspect="auto")
@@ -85,10 +93,11 @@ def draw_timeline(timeline: Timeline, path: Path) -> None:
         _bars(axis, bars, labels, timeline.classes)
         axis.set_title(name, fontsize=9, loc="left", pad=2)
     score, activation, attention = axes[-3:]
-    _curves(score, [timeline.score], f"{timeline.score.name} of {timeline.top}", {})
+    top = _short(timeline.top)
+    _curves(score, [timeline.score], f"{timeline.score.name} of {top}", {})
     for threshold in timeline.thresholds:
         score.axhline(threshold, color="black", linewidth=0.8, linestyle="--")
-    _curves(activation, timeline.activations, f"class activation of {timeline.top} (sigmoid)", STREAM_COLOURS)
+    _curves(activation, timeline.activations, f"class activation of {top} (sigmoid)", STREAM_COLOURS)
     _curves(attention, timeline.attention, "attention a x n (1: same as the mean)", STREAM_COLOURS)
     for axis in (score, activation):
         axis.set_ylim(0, 1)
@@ -115,8 +124,12 @@ def _bars(axis: Axes, bars: Sequence[Detection], labels: Sequence[str], classes:
             color=palette(list(classes).index(bar.label) % palette.N),
             alpha=0.3 + 0.7 * min(1.0, bar.score),
         )
-    axis.set_yticks(range(len(labels)), labels, fontsize=8)
+    axis.set_yticks(range(len(labels)), [_short(label) for label in labels], fontsize=8)
     axis.set_ylim(-0.6, max(1, len(labels)) - 0.4)
+
+
+def _short(label: str) -> str:
+    return one_line(label, _LONGEST_LABEL)
 
 
 def _curves(axis: Axes, curves: Sequence[Curve], title: str, colours: dict[str, str]) -> None:

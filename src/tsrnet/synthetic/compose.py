@@ -96,7 +96,8 @@ def compose(settings: ComposeSettings) -> Plan:
             raise UserError(f"output: got {output}, which holds videos from elsewhere; give another folder")
         plan = _plan(settings)
         _write(output / PLAN_FILE, plan_json(plan, settings.identity))
-    remove_parts_of_the_dead(output)
+    for folder in (output, output / "trimmed"):
+        remove_parts_of_the_dead(folder)
     _write(output / "annotations.json", json.dumps(ground_truth(plan, settings), indent=1))
     labels = [
         (f"{video.id}.mp4", label)
@@ -182,6 +183,7 @@ def _link(source: Path, target: Path) -> None:
     if target.exists():
         return
     with atomic_path(target) as part:
+        part.unlink()
         try:
             os.symlink(source.resolve(), part)
         except OSError:

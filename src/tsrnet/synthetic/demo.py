@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -23,8 +23,8 @@ from tsrnet.core.files import atomic_path, make_folder
 from tsrnet.core.progress import track
 from tsrnet.core.settings import KNOWN_KEYS, Natural, NotBool
 from tsrnet.core.workers import worker_pool
-from tsrnet.datasets.activitynet_layout import read_activitynet_json
-from tsrnet.datasets.records import VideoDataset
+from tsrnet.datasets.activitynet_layout import activitynet_records
+from tsrnet.datasets.records import VideoDataset, check_records
 from tsrnet.synthetic import figure, scene
 from tsrnet.synthetic.acts import ACTIONS, DISTRACTORS, Act, pose_of
 from tsrnet.video.writer import write_video
@@ -146,7 +146,7 @@ def frames(script: Script, size: int) -> Iterator[figure.Image]:
         yield image
 
 
-def ground_truth(scripts: list[Script]) -> dict[str, object]:
+def ground_truth(scripts: list[Script]) -> dict[str, Any]:
     """The scripts' ground truth in ActivityNet's layout (seconds)."""
     return {
         "version": f"demo {FORMAT}",
@@ -170,8 +170,11 @@ def _write(job: tuple[Script, Path, int]) -> None:
         write_video(part, frames(script, size), frame_rate_hz=FRAME_RATE_HZ)
 
 
+_MOST = 10_000
 _OneAClass = Annotated[
-    int, Field(ge=len(ACTIONS), description=f"one per class: at least {len(ACTIONS)}"), NotBool
+    int,
+    Field(ge=len(ACTIONS), le=_MOST, description=f"one per class: at least {len(ACTIONS)}, at most {_MOST}"),
+    NotBool,
 ]
 
 
@@ -188,16 +191,47 @@ class DemoSettings:
 
     @model_validator(mode="after")
     def _check_clips(self) -> DemoSettings:
-        if self.clips_per_class < 1:  # the configuration has it under `trimmed`
-            raise ValueError(f"trimmed.clips_per_class: got {self.clips_per_class}, need a whole number >= 1")
+        if not 1 <= self.clips_per_class <= _MOST:  # the configuration has it under `trimmed`
+            need = f"a whole number >= 1 and <= {_MOST}"
+            raise ValueError(f"trimmed.clips_per_class: got {self.clips_per_class}, need {need}")
         return self
+
+
+def find_dataset(settings: DemoSettings) -> tuple[VideoDataset, VideoDataset]:
+    """The untrimmed videos and the trimmed clips, drawn or not; nothing is written."""
+    untrimmed, trimmed = (_dataset(settings, kind, videos) for kind, videos in _scripts(settings).items())
+    return untrimmed, trimmed
+
+
+def _scripts(settings: DemoSettings) -> dict[str, list[Script]]:
+    return {
+        "untrimmed": untrimmed_scripts(settings.seed, "training", settings.num_train)
+        + untrimmed_scripts(settings.seed, "testing", settings.num_test),
+        "trimmed": trimmed_scripts(settings.seed, settings.clips_per_class),
+    }
+
+
+def _dataset(settings: DemoSettings, kind: str, scripts: list[Script]) -> VideoDataset:
+    """The records are checked like any user's."""
+    folder = Path(settings.folder)
+    path = folder / f"{kind}.json"
+    annotated = check_records(path, activitynet_records(path, ground_truth(scripts)["database"]))
+    return VideoDataset(
+        # Of the videos, so of their features, too.
+        name=f"demo_{settings.seed}_{settings.size}" + ("_trimmed" if kind == "trimmed" else ""),
+        classes=tuple(sorted(ACTIONS)),
+        train=tuple(record for record in annotated.records if record.subset == "training"),
+        test=tuple(record for record in annotated.records if record.subset == "testing"),
+        videos=folder / kind,
+        remarks=annotated.remarks,
+    )
 
 
 def draw_dataset(settings: DemoSettings, *, workers: int) -> tuple[VideoDataset, VideoDataset]:
     """Write what is missing of the dataset; return its untrimmed videos and its trimmed clips.
 
-    `untrimmed/` and `trimmed/` hold one `<id>.mp4` a video; `untrimmed.json` and `trimmed.json`
-    the annotations, from which the records are read like any user's.
+    `untrimmed/` and `trimmed/` hold one `<id>.mp4` a video; `untrimmed.json` and `trimmed.json` the
+    annotations.
     """
     folder = Path(settings.folder)
     version = {"format": FORMAT, "seed": settings.seed, "size": settings.size}
@@ -209,26 +243,11 @@ def draw_dataset(settings: DemoSettings, *, workers: int) -> tuple[VideoDataset,
         raise UserError(
             f"{folder}: contains a demo of {present}, need {version}; delete it or give dataset.folder"
         )
-    scripts = {
-        "untrimmed": untrimmed_scripts(settings.seed, "training", settings.num_train)
-        + untrimmed_scripts(settings.seed, "testing", settings.num_test),
-        "trimmed": trimmed_scripts(settings.seed, settings.clips_per_class),
-    }
-    name = f"demo_{settings.seed}_{settings.size}"  # of the videos, so of their features, too
     jobs, datasets = [], []
-    for kind, videos in scripts.items():
-        path = folder / f"{kind}.json"
-        with atomic_path(path) as part:
+    for kind, videos in _scripts(settings).items():
+        with atomic_path(folder / f"{kind}.json") as part:
             part.write_text(json.dumps(ground_truth(videos), indent=1))
-        annotated = read_activitynet_json(path)
-        dataset = VideoDataset(
-            name=name + ("_trimmed" if kind == "trimmed" else ""),
-            classes=tuple(sorted(ACTIONS)),
-            train=tuple(record for record in annotated.records if record.subset == "training"),
-            test=tuple(record for record in annotated.records if record.subset == "testing"),
-            videos=folder / kind,
-            remarks=annotated.remarks,
-        )
+        dataset = _dataset(settings, kind, videos)
         make_folder(dataset.videos)
         datasets.append(dataset)
         jobs += [

@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import errno
-import io
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pytorch_lightning as pl
-import torch
 import torch.distributed as dist
 from pydantic.dataclasses import dataclass
 from pytorch_lightning.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger, Logger
-from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.utilities import rank_zero_only
 
 from tsrnet.core.errors import UserError
-from tsrnet.core.files import atomic_path
 from tsrnet.core.identity import no_effect
 from tsrnet.core.settings import KNOWN_KEYS, Count, Positive
 from tsrnet.datasets.datamodule import VideoDataModule
 from tsrnet.evaluation.predictions import PredictionStore, PredictionWriter
 from tsrnet.training.callbacks import KeepSignal, SpeedMonitor, StepProgress, VideoProgress
+from tsrnet.training.checkpoints import LAST, WholeCheckpoints, last_checkpoint
 from tsrnet.training.module import TSRNetModule
 
 _LOG_EVERY = 10
@@ -81,28 +78,26 @@ def fit(
 
     `folder` gets `last.ckpt` every `settings.checkpoint_every` steps, and `logs/metrics.csv`.
     """
-    last = folder / "last.ckpt"
     with _quiet(), _disk_errors(folder):
-        checkpoints = ModelCheckpoint(
-            folder,
-            filename="last",
-            every_n_train_steps=settings.checkpoint_every,
-            enable_version_counter=False,
-        )
         trainer = _trainer(
             settings,
             folder,
             max_steps=settings.max_steps,
             loggers=[CSVLogger(folder, name="", version="logs"), *loggers],
             callbacks=[
-                checkpoints,
+                ModelCheckpoint(
+                    folder,
+                    filename=LAST.removesuffix(".ckpt"),
+                    every_n_train_steps=settings.checkpoint_every,
+                    enable_version_counter=False,
+                ),
                 LearningRateMonitor("step"),
                 SpeedMonitor(),
                 KeepSignal(),
                 StepProgress(f"training {folder.name}"),
             ],
         )
-        trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
+        trainer.fit(module, datamodule=data, ckpt_path=last_checkpoint(folder), weights_only=True)
     trainer.strategy.barrier()
 
 
@@ -151,18 +146,6 @@ def _trainer(
         enable_checkpointing=max_steps > 0,
         default_root_dir=folder,
     )
-
-
-class WholeCheckpoints(TorchCheckpointIO):
-    """Writes a checkpoint beside its place and renames it, so that it is there whole or not at all."""
-
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
-    ) -> None:
-        buffer = io.BytesIO()  # torch's own errors do not say that the disk is full
-        torch.save(checkpoint, buffer)
-        with atomic_path(Path(path)) as part:
-            part.write_bytes(buffer.getbuffer())
 
 
 @contextmanager

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,6 +21,7 @@ from tsrnet.video.snippets import count_snippets
 from tsrnet.video.time_grid import MIN_SNIPPETS
 
 SUFFIXES = {".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts", ".webm", ".wmv"}
+_LONGEST_NAME = 100
 SHORTER_BY_S = 1.0
 """A file that ends this much before its annotated duration has been cut."""
 
@@ -72,34 +76,51 @@ def videos_of_folder(folder: Path) -> list[VideoFile]:
 
 
 def named_videos(given: Iterable[str | Path]) -> dict[str, Path]:
-    """Name -> file of videos that are given as files, folders or patterns as clips/*.mp4.
+    """Name -> file of videos that are given as files, folders or patterns as clips/*.mp4, each file once.
 
-    A name is that of the file, without its suffix where that is enough, with its folder's where it is not.
-    Raises UserError where there are none.
+    A name is that of the file, without its suffix where that is enough, with its folders' where it is not.
+    Hidden files of a folder are left out. Raises UserError where there are none.
     """
-    files: dict[Path, None] = {}  # in order, each once
+    files: dict[Path, Path] = {}  # absolute path -> as it was given, in order
     for place in given:
         path = Path(place)
-        if path.is_file():
-            found = [path]
-        elif path.is_dir():
-            found = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+        if path.is_dir():
+            videos = (file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+            found = sorted(file for file in videos if not file.name.startswith("."))
             if not found:
                 raise UserError(f"video: {path} holds no file that ends in {', '.join(sorted(SUFFIXES))}")
+        elif path.exists():
+            found = [path]
         else:
             found = sorted(Path(file) for file in glob.glob(str(place), recursive=True))
             if not found:
                 raise UserError(f"video: got {place}, there is no such file or folder")
-        files |= dict.fromkeys(found)
-    named: dict[str, Path] = {}
-    for file in files:
-        same = [other for other in files if other.stem == file.stem]
-        name = file.stem if len(same) == 1 else file.name
-        if len([other for other in same if other.name == file.name]) > 1:
-            name = f"{file.resolve().parent.name}_{file.name}"
-        if name in named:
-            raise UserError(
-                f"video: got {named[name]} and {file}, whose results would have one name; rename one"
-            )
-        named[check_id(name)] = file
-    return named
+        for file in found:
+            files.setdefault(Path(os.path.abspath(file)), file)
+    names = _unique_names(list(files))
+    return {names[path]: file for path, file in files.items()}
+
+
+def _unique_names(files: Sequence[Path]) -> dict[Path, str]:
+    names: dict[Path, str] = {}
+    for length in range(max(map(len, (file.parts for file in files)), default=0) + 1):
+        wanted = {file: _file_name(file, length) for file in files if file not in names}
+        count = Counter((*wanted.values(), *names.values()))
+        names |= {file: name for file, name in wanted.items() if count[name] == 1}
+    return {file: names.get(file) or _file_name(file, 1, marked=True) for file in files}
+
+
+def _file_name(file: Path, length: int, *, marked: bool = False) -> str:
+    """The last `length` parts of a path as one name, 0: the last without its suffix.
+
+    `marked`: with some letters that no other path has, as where it can be no file name otherwise.
+    """
+    name = "_".join(file.parts[-length:]) if length else file.stem
+    try:
+        if not marked:
+            return check_id(name)
+    except UserError:
+        pass
+    readable = "".join(char if char.isprintable() and char not in "/\\" else "_" for char in name)
+    short = readable.lstrip(".").encode(errors="replace")[:_LONGEST_NAME].decode(errors="ignore")
+    return f"{short}_{hashlib.sha256(os.fsencode(file)).hexdigest()[:8]}"
