@@ -13,9 +13,11 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
+from tsrnet.core.errors import UserError
 from tsrnet.datasets.records import Segment, VideoRecord
 from tsrnet.evaluation.localize_videos import VideoResult
 from tsrnet.metrics.detection import Ints, Segments
+from tsrnet.metrics.diagnosis import Diagnosis
 from tsrnet.metrics.protocols import Protocol
 from tsrnet.metrics.recognition import recognition_metrics
 
@@ -114,21 +116,26 @@ class VideoEvaluator(Metric):
         }
         if not any(record.segments for record in records):  # labels are all there is
             return {"recognition": recognition, "detection": None}
-        label = {name: index for index, name in enumerate(self.classes)}
-
-        def columns(kind: str) -> Segments:
-            found: list[tuple[int, Segment]] = [
-                (int(video), segment)
-                for video, record in zip(videos, records, strict=True)
-                for segment in getattr(record, kind)
-            ]
-            rows = [(video, label.get(s.label, -1), s.start_s, s.end_s, 0.0) for video, s in found]
-            return Segments.of(rows)
-
         detection = self.protocol.detection_metrics(
-            results.detections, columns("segments"), self.classes, columns("ambiguous")
+            results.detections, self._truth(videos), self.classes, self._truth(videos, "ambiguous")
         )
         return {"recognition": recognition, "detection": detection}
+
+    def _truth(self, videos: Ints, kind: str = "segments") -> Segments:
+        """The annotated segments of these videos, those of classes that the network lacks as class -1."""
+        label = {name: index for index, name in enumerate(self.classes)}
+        found: list[tuple[int, Segment]] = [
+            (int(video), segment) for video in videos for segment in getattr(self.records[video], kind)
+        ]
+        return Segments.of([(video, label.get(s.label, -1), s.start_s, s.end_s, 0.0) for video, s in found])
+
+    def diagnosis(self) -> Diagnosis:
+        """The errors of the detections, over all videos; UserError if none has a segment."""
+        truth = self._truth(np.arange(len(self.records)))
+        if not len(truth):
+            raise UserError("diagnose: got test videos without segments; need some with segments (holdout=0)")
+        durations = np.array([record.duration_s or np.nan for record in self.records])
+        return self.protocol.diagnosis(self.results().detections, truth, durations)
 
     def _attention(self, rows: npt.NDArray[np.float64]) -> dict[str, dict[str, float]]:
         metrics = {}

@@ -17,8 +17,8 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 
-_AT_ONCE = 50_000
-"""Detections whose overlaps are computed at a time: bounds the memory."""
+_CELLS = 2_000_000
+"""Numbers that are compared at a time: bounds the memory."""
 
 
 @dataclass(frozen=True)
@@ -68,18 +68,24 @@ def _official_tiou(start_s: Floats, end_s: Floats, other_start_s: Floats, other_
 class Matches:
     """Detections of the classes of the ground truth, by class and by falling score within it.
 
-    `true` (n, thresholds): which of them take a ground truth. `classes`: label -> its slice of the
-    detections and the number of its ground truths.
+    `taken` (n, thresholds): the row of the ground truth that each of them takes, or -1. `classes`: label ->
+    its slice of the detections and the number of its ground truths.
     """
 
     detections: Segments
-    true: Bools
+    taken: npt.NDArray[np.int32]
     classes: Mapping[int, tuple[slice, int]]
 
-    def average_precisions(self) -> dict[int, Floats]:
-        """AP at each threshold for each class of the ground truth."""
+    @property
+    def true(self) -> Bools:
+        """(n, thresholds) which detections are true positives."""
+        return self.taken >= 0
+
+    def average_precisions(self, true: Bools | None = None) -> dict[int, Floats]:
+        """AP at each threshold for each class of the ground truth; `true`: other true positives."""
+        true = self.true if true is None else true
         return {
-            label: interpolated_average_precision(self.true[rows], num_positive)
+            label: interpolated_average_precision(true[rows], num_positive)
             for label, (rows, num_positive) in self.classes.items()
         }
 
@@ -100,7 +106,7 @@ def match(detections: Segments, truth: Segments, thresholds: Floats) -> Matches:
         classes[label] = (slice(first, first + len(rows)), count)
         first += len(rows)
     ranked = detections[np.concatenate(order)]
-    return Matches(ranked, _matches(ranked, truth, thresholds), classes)
+    return Matches(ranked, _taken(ranked, truth, thresholds), classes)
 
 
 def interpolated_average_precision(true: Bools, num_positive: int) -> Floats:
@@ -111,33 +117,53 @@ def interpolated_average_precision(true: Bools, num_positive: int) -> Floats:
     return area
 
 
-def _matches(detections: Segments, truth: Segments, thresholds: Floats) -> Bools:
-    """(n, thresholds) whether each detection, given in order of falling score, takes a ground truth."""
-    true = np.zeros((len(detections), len(thresholds)), dtype=bool)
+def _taken(detections: Segments, truth: Segments, thresholds: Floats) -> npt.NDArray[np.int32]:
+    """(n, thresholds) which ground truth each detection, given in order of falling score, takes, or -1."""
+    taken = np.full((len(detections), len(thresholds)), -1, dtype=np.int32)
     for found, gt, tied in pairs_of_groups(detections, truth, thresholds.min()):
         free = np.repeat((gt >= 0)[:, :, None], len(thresholds), axis=2)
-        start_s, end_s = truth.start_s[gt], truth.end_s[gt]
-        for column, odd in zip(found.T, tied.T, strict=True):
-            here = column >= 0
-            rows, group = column[here], np.flatnonzero(here)
-            overlap = tiou(
-                detections.start_s[rows, None], detections.end_s[rows, None], start_s[group], end_s[group]
-            )
-            overlap[gt[group] < 0] = -1
-            first = overlap  # the free ground truth with the largest number is taken
-            if odd.any():
-                first = overlap.copy()
-                for i in np.flatnonzero(odd[here]):
-                    order = _official_order(detections, rows[i], truth, gt[group[i]])
-                    first[i, order] = np.arange(len(order), 0, -1)
-            open_first = np.where(free[group], first[:, :, None], -1)
-            best = open_first.argmax(axis=1)
-            hit = np.take_along_axis(open_first, best[:, None], axis=1)[:, 0] >= 0
-            hit &= np.take_along_axis(overlap, best, axis=1) >= thresholds
-            true[rows] = hit
-            one, threshold = hit.nonzero()
-            free[group[one], best[one, threshold], threshold] = False
-    return true
+        width = max(1, _CELLS // free.size)
+        for start in range(0, found.shape[1], width):
+            some = slice(start, start + width)
+            _take(detections, truth, thresholds, found[:, some], gt, tied[:, some], free, taken)
+    return taken
+
+
+def _take(
+    detections: Segments,
+    truth: Segments,
+    thresholds: Floats,
+    found: Ints,
+    gt: Ints,
+    tied: Bools,
+    free: Bools,
+    taken: npt.NDArray[np.int32],
+) -> None:
+    """Let some more detections of each group take ground truths, in order; fills `free` and `taken`.
+
+    A round has the next detection of each group and threshold that reaches a free ground truth: there are
+    hardly more rounds than ground truths, however many the detections.
+    """
+    start_s, end_s = detections.start_s[found][:, :, None], detections.end_s[found][:, :, None]
+    overlap = tiou(start_s, end_s, truth.start_s[gt][:, None], truth.end_s[gt][:, None])
+    overlap[found < 0] = -1
+    reached = (overlap[..., None] >= thresholds) & free[:, None]  # (groups, rounds, size, thresholds)
+    left = reached.sum(axis=2, dtype=np.int32)
+    while (left > 0).any():
+        next_row = (left > 0).argmax(axis=1)
+        group, threshold = np.nonzero(np.take_along_axis(left, next_row[:, None], axis=1)[:, 0] > 0)
+        row = next_row[group, threshold]
+        first = overlap[group, row]  # the free ground truth with the largest number is taken
+        for i in np.flatnonzero(tied[group, row]):
+            order = _official_order(detections, found[group[i], row[i]], truth, gt[group[i]])
+            first[i, order] = np.arange(len(order), 0, -1)
+        best = np.where(free[group, :, threshold], first, -1).argmax(axis=1)
+        left[group, row, threshold] = 0
+        hit = overlap[group, row, best] >= thresholds[threshold]
+        group, row, best, threshold = (index[hit] for index in (group, row, best, threshold))
+        taken[found[group, row], threshold] = gt[group, best]
+        free[group, best, threshold] = False
+        left[group, :, threshold] -= reached[group, :, best, threshold]
 
 
 def _official_order(detections: Segments, row: int, truth: Segments, gt: Ints) -> Ints:
@@ -191,20 +217,16 @@ def _near(
     flat = np.concatenate([*gt_rows, np.empty(0, np.int64)])
     sizes = np.array([len(rows) for rows in gt_rows], dtype=np.int64)
     begins = sizes.cumsum() - sizes
-    for start in range(0, len(detections), _AT_ONCE):
-        some = detections[np.arange(start, min(start + _AT_ONCE, len(detections)))]
-        count = sizes[group[start : start + _AT_ONCE]]
-        found = np.repeat(np.arange(len(some)), count)
-        within = np.arange(len(found)) - np.repeat(count.cumsum() - count, count)
-        gt = flat[begins[group[start + found]] + within]
-        overlap = tiou(some.start_s[found], some.end_s[found], truth.start_s[gt], truth.end_s[gt])
-        enough = overlap >= lowest
-        found, overlap = found[enough], overlap[enough]
-        near[start + found] = True
-        order = np.lexsort((overlap, found))
-        found, overlap = found[order], overlap[order]
-        same = (found[1:] == found[:-1]) & (overlap[1:] == overlap[:-1])
-        equal[start + found[1:][same]] = True
+    for size in np.unique(sizes[group]):
+        of_size = np.flatnonzero(sizes[group] == size)
+        for start in range(0, len(of_size), max(1, _CELLS // size)):
+            rows = of_size[start : start + max(1, _CELLS // size)]
+            gt = flat[begins[group[rows], None] + np.arange(size)]
+            start_s, end_s = detections.start_s[rows, None], detections.end_s[rows, None]
+            overlap = np.sort(tiou(start_s, end_s, truth.start_s[gt], truth.end_s[gt]), axis=1)
+            near[rows] = overlap[:, -1] >= lowest
+            same = (overlap[:, 1:] == overlap[:, :-1]) & (overlap[:, 1:] >= lowest)
+            equal[rows] = same.any(axis=1)
     return near, equal
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from tsrnet.metrics.detection import (
     Segments,
     match,
 )
+from tsrnet.metrics.diagnosis import Diagnosis, diagnose
+from tsrnet.metrics.recall import average_recall
 from tsrnet.metrics.thumos14 import thumos14_average_precisions
 from tsrnet.metrics.ties import tie_sensitivity
 
@@ -26,7 +29,7 @@ class Protocol:
 
     `subset`: the test subset, if a file has several. `test_list`: one of THUMOS14's lists. `toolkit`: the
     rule of THUMOS14's own evaluation, which uses ambiguous segments. `num_videos`: the number of videos, if
-    the user gives their list.
+    the user gives their list. `size_bounds`: of lengths and coverages in an error analysis, as DETAD's.
     """
 
     name: str
@@ -35,6 +38,7 @@ class Protocol:
     test_list: str | None = None
     toolkit: Callable[..., dict[int, Floats]] | None = None
     num_videos: int | None = None
+    size_bounds: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     def detection_metrics(
         self,
@@ -45,6 +49,7 @@ class Protocol:
     ) -> dict[str, Any]:
         """mAP per threshold, the mean over thresholds, and AP per class and threshold, as fractions.
 
+        "average_recall": of the 10, 50 and 100 best detections of each video (`metrics.recall`).
         "tie_sensitivity": a bound on how far any order of ties could move the mAP at each threshold; not of
         the toolkits, which define an order.
         """
@@ -62,8 +67,15 @@ class Protocol:
             "mAP": self._by_threshold(mean),
             "average_mAP": float(mean.mean()),
             **sensitivity,
+            "average_recall": average_recall(detections, truth),
             "AP": {classes[label]: self._by_threshold(values) for label, values in by_class.items()},
         }
+
+    def diagnosis(self, detections: Segments, truth: Segments, durations_s: Floats) -> Diagnosis:
+        """The errors of detections by ActivityNet's rule for matching, as DETAD has it: at the thresholds of
+        ActivityNet, or else at 0.5. `durations_s`: (videos,), NaN where unknown."""
+        thresholds = self.thresholds if min(self.thresholds) >= 0.5 else (0.5,)
+        return diagnose(detections, truth, durations_s, thresholds=thresholds, bounds=self.size_bounds)
 
     def _by_threshold(self, values: Floats) -> dict[str, float]:
         return {f"{t:.2f}": float(value) for t, value in zip(self.thresholds, values, strict=True)}
@@ -71,14 +83,25 @@ class Protocol:
 
 _TENTHS = tuple(round(0.1 * i, 1) for i in range(1, 10))
 _FROM_A_HALF = tuple(np.linspace(0.5, 0.95, 10).tolist())
+_ACTIVITYNET_SIZES = {"length": (0, 30, 60, 120, 180, inf), "coverage": (0, 0.2, 0.4, 0.6, 0.8, 1)}
+_THUMOS14_SIZES = {"length": (0, 3, 6, 12, 18, inf), "coverage": (0, 0.02, 0.04, 0.06, 0.08, 1)}
 PROTOCOLS = {
     protocol.name: protocol
     for protocol in (
         Protocol("demo", _TENTHS, "test"),
         Protocol("tenths", _TENTHS, "test"),
-        Protocol("activitynet", _FROM_A_HALF, "validation"),
-        Protocol("activitynet-4728", _FROM_A_HALF, "validation", num_videos=4728),
-        *(Protocol(f"thumos14-{number}", _TENTHS, "test", number) for number in ("210", "211", "212", "213")),
+        Protocol("activitynet", _FROM_A_HALF, "validation", size_bounds=_ACTIVITYNET_SIZES),
+        Protocol(
+            "activitynet-4728",
+            _FROM_A_HALF,
+            "validation",
+            num_videos=4728,
+            size_bounds=_ACTIVITYNET_SIZES,
+        ),
+        *(
+            Protocol(f"thumos14-{number}", _TENTHS, "test", number, size_bounds=_THUMOS14_SIZES)
+            for number in ("210", "211", "212", "213")
+        ),
         *(
             Protocol(
                 f"thumos14-{year}",
@@ -86,6 +109,7 @@ PROTOCOLS = {
                 "test",
                 "213",
                 partial(thumos14_average_precisions, eleven_points=year == "2014"),
+                size_bounds=_THUMOS14_SIZES,
             )
             for year in ("2015", "2014")
         ),

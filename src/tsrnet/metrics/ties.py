@@ -7,7 +7,6 @@ to a sort that differs between processors. Here all of these orders are bounded 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from itertools import groupby
 
 import numpy as np
@@ -38,7 +37,7 @@ def tie_sensitivity(matches: Matches, truth: Segments, thresholds: Floats) -> Fl
     AP rises with the number of true positives up to each rank. So it is bounded by the largest and smallest
     numbers up to each score, with the true positives first and last among detections of equal scores.
     """
-    least, most = matches.true.copy(), matches.true.copy()
+    least, most = matches.true, matches.true  # an array each
     steps_left = _MOST_STEPS
     for rows, overlap in _groups_with_ties(matches.detections, truth, float(thresholds.min())):
         near = overlap.max(axis=1)[:, None] >= thresholds
@@ -63,7 +62,7 @@ def tie_sensitivity(matches: Matches, truth: Segments, thresholds: Floats) -> Fl
     change = np.zeros(len(thresholds))
     actual = matches.average_precisions()
     for sign, hits in ((-1, least), (1, most)):
-        arranged = replace(matches, true=_arranged(hits, matches, sign)).average_precisions()
+        arranged = matches.average_precisions(_arranged(hits, matches, sign))
         change = np.maximum(change, sign * np.mean([arranged[c] - actual[c] for c in actual], axis=0))
     return change
 

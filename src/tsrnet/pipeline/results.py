@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +115,7 @@ def write_results(
             part.write_text(text)
     if diagnose:
         what = f"{f'{config.label}, ' * bool(config.label)}{metrics['protocol']}, {len(records)} videos"
-        write_diagnosis(evaluator.diagnosis(), folder, title=what)
+        write_diagnosis({"title": what, **asdict(evaluator.diagnosis())}, folder)
     _write_pictures(config, data, videos.classes, shown, folder)
     if wandb:
         timelines = sorted((folder / "timelines").glob("*.png"))

@@ -36,6 +36,12 @@ def print_metrics(metrics: Mapping[str, Any]) -> None:
         average = metrics["detection"]["average_mAP"]
         detection.add_row(*(f"{100 * value:.1f}" for value in (*means.values(), average)))
         console.print(detection)
+        recall = metrics["detection"]["average_recall"]
+        console.print(
+            f"Average recall (%) of the {', '.join(recall)} best detections of a video:"
+            f" {', '.join(f'{100 * value:.1f}' for value in recall.values())}",
+            highlight=False,
+        )
         _print_ties(console, metrics["detection"])
     if metrics["attention"]:
         attention = Table(title="Mean attention x n, inside and outside ground-truth segments")
