@@ -44,15 +44,6 @@ class TrainingSettings:
 
 
 @dataclass(frozen=True)
-class PseudoSpec:
-    """What a second stage learns from: the first stage of every stream, and how its segments are found."""
-
-    first: tuple[StageSpec, ...]
-    localization: LocalizationSettings
-    student: StudentSettings
-
-
-@dataclass(frozen=True)
 class StageSpec:
     """A training and all that its weights depend on.
 
@@ -67,7 +58,6 @@ class StageSpec:
     teacher: StageSpec | None = None
     start: StageSpec | None = None
     finetune: FinetuneSettings | None = None
-    pseudo: PseudoSpec | None = None
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -77,8 +67,6 @@ class StageSpec:
             del training["transfer"]
         if not tsrnet_part(self.training.model):  # a rival has losses of its own
             del training["losses"]
-        if self.pseudo:
-            training["pseudo"] = {**asdict(self.pseudo), "first": [one.key for one in self.pseudo.first]}
         return {
             **training,
             "data": self.data.identity,
@@ -95,8 +83,7 @@ class StageSpec:
     @property
     def keys(self) -> tuple[str, ...]:
         """The keys of the stages that this one builds on, in order, and its own."""
-        first = self.pseudo.first if self.pseudo else ()
-        before = [key for one in (self.teacher, self.start, *first) if one for key in one.keys]
+        before = [key for one in (self.teacher, self.start) if one for key in one.keys]
         return tuple(dict.fromkeys((*before, self.key)))
 
     def stage(self, root: Path) -> Stage:
@@ -105,24 +92,6 @@ class StageSpec:
 
 def stages_of(config: RunConfig, data: RunData, stream: str) -> StageSpec:
     """The last stage of a stream, with those before it."""
-    if config.stage2 is None:
-        return _first_stages(config, data, stream)
-    stage2 = config.stage2
-    training = TrainingSettings(
-        stage2.model, config.losses, config.transfer, stage2.optimizer[stream], config.seed
-    )
-    first = tuple(_first_stages(config, data, one) for one in config.streams)
-    return StageSpec(
-        "student",
-        data.module(stream, batch_size=stage2.batch_size, seed=config.seed),
-        training,
-        replace(config.trainer, max_steps=stage2.max_steps),
-        pseudo=PseudoSpec(first, stage2.localization, stage2.student),
-    )
-
-
-def _first_stages(config: RunConfig, data: RunData, stream: str) -> StageSpec:
-    """The stages that learn from the labels of videos."""
     training = TrainingSettings(
         config.model, config.losses, config.transfer, config.optimizer[stream], config.seed
     )
@@ -197,29 +166,15 @@ def run_stage(config: RunConfig, spec: StageSpec, wandb: WandbRun | None = None)
         start = run_stage(config, spec.start, wandb) if spec.start else None
         backbone = backbone_of(config.extraction, spec.data.stream) if spec.finetune else None
         module = build_module(config, spec, teacher, backbone)
-        if spec.pseudo:
-            module = _student(module, spec.pseudo, config, wandb)
         if start:
             carry_over(_head(start.model), start.classes, _head(module.model), module.classes)
         if is_first_process():
             stage.begin()
         loggers: list[Logger] = [wandb.logger(f"{spec.name}-{spec.data.stream}")] if wandb else []
         fit(module, spec.data, spec.trainer, folder=stage.folder, loggers=loggers)
-        if isinstance(module, StudentModule):
-            module.take_average()
         if is_first_process():
             stage.finish({name: value.cpu() for name, value in module.model.state_dict().items()})
     return module.eval()
-
-
-def _student(
-    module: TSRNetModule, pseudo: PseudoSpec, config: RunConfig, wandb: WandbRun | None
-) -> StudentModule:
-    """The module of a second stage, with what the first one detects in the training videos."""
-    first = {spec.data.stream: run_stage(config, spec, wandb) for spec in pseudo.first}
-    data = {spec.data.stream: spec.data for spec in pseudo.first}
-    labels = pseudo_labels(first, data, pseudo.localization)
-    return StudentModule(labels=labels, student=pseudo.student, ...)
 
 
 def load_stage(config: RunConfig, spec: StageSpec) -> TSRNetModule:
