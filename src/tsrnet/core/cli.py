@@ -78,7 +78,10 @@ def run_command(config_name: str, function: Callable[[DictConfig], object], *, f
     root = str(conf_folder() / folder)
     main = hydra.main(version_base="1.3", config_path=root, config_name=config_name)(job)
     try:
-        main()
+        if {"-h", "--help"} & set(sys.argv[1:]):
+            print(_help(root, config_name))
+        else:
+            main()
         sys.stdout.flush()
         sys.exit(1 if jobs.failed_jobs else 0)
     except BrokenPipeError:
@@ -146,15 +149,20 @@ def _leave_nothing(hydra_config: Any) -> None:
                 Path("runs").rmdir()
 
 
+def _help(root: str, config_name: str) -> str:
+    """What `--help` says. Hydra takes a second to fill in the lists of its own template."""
+    return str(OmegaConf.load(Path(root) / f"{config_name}.yaml").hydra.help.template)
+
+
 def _groups() -> str:
     """The choices of a command, without the folders of commands that have settings of their own."""
-
-    def is_choice(name: str) -> bool:
-        first = name.partition("/")[0]
-        return first != "hydra" and not (conf_folder() / first / f"{first}.yaml").is_file()
-
-    hydra_ = GlobalHydra.instance().hydra
-    return hydra_.format_config_groups(is_choice) if hydra_ else ""
+    root, lines = conf_folder(), []
+    for folder in sorted(path for path in root.rglob("*") if path.is_dir()):
+        name = folder.relative_to(root)
+        options = sorted(path.stem for path in folder.glob("*.yaml"))
+        if options and not (root / name.parts[0] / f"{name.parts[0]}.yaml").is_file():
+            lines.append(f"{name.as_posix()}: {', '.join(options)}\n")
+    return "".join(lines)
 
 
 def _explained(error: Exception, root: str, config_name: str) -> str:
