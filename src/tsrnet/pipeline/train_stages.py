@@ -233,7 +233,7 @@ def predict_stage(
     store = PredictionStore(stage.folder)
     with _work(stage) as needed:
         if needed:
-            tester = TSRNetModule(data=videos, model=config.tested_model, network=network)
+            tester = TSRNetModule(data=videos, model=config.model, network=network)
             predict(tester, videos, config.trainer, store, identity=stage.identity)
     return store
 
