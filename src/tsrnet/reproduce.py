@@ -23,7 +23,8 @@ def reproduce(config: DictConfig) -> None:
 
     from tsrnet.core.errors import FailedError, UserError
     from tsrnet.core.files import atomic_path
-    from tsrnet.reporting.reproduction import Reproduction
+    from tsrnet.core.reading import reading
+    from tsrnet.reporting.reproduction import Reproduction, percent
 
     name, experiment = _experiment(config.table)
     dataset = config.dataset or experiment.datasets[0]
@@ -54,6 +55,11 @@ def reproduce(config: DictConfig) -> None:
                 found = _metrics(
                     overrides, folder / _slug(method) / str(seed), what, name, config.only_report
                 )
+                if found:
+                    metrics = folder / _slug(method) / str(seed) / "metrics.json"
+                    with reading(metrics, "the metrics of this run", do="remove it"):
+                        _ = found["protocol"], found["videos"], found["missing"]
+                        _ = [percent(found, place) for place in experiment.columns.values()]
             except UserError as error:
                 failures.append(f"{what}: {error}")
                 print(f"failed: {failures[-1]}", flush=True)
@@ -89,12 +95,13 @@ def _metrics(
     overrides: list[str], folder: Path, what: str, group: str, only_report: bool
 ) -> dict[str, Any] | None:
     """metrics.json of the run with this configuration, run where it is not there yet."""
-    import json
+    from typing import Any
 
     import hydra
     from hydra.core.global_hydra import GlobalHydra
     from omegaconf import OmegaConf
 
+    from tsrnet.core.reading import read_json_as
     from tsrnet.pipeline.config import RunConfig
     from tsrnet.pipeline.run import run
 
@@ -103,8 +110,8 @@ def _metrics(
         config = hydra.compose("train", overrides)
     said, metrics = folder / "config.yaml", folder / "metrics.json"
     there = metrics.is_file() and said.is_file()
-    if there and said.read_text() == OmegaConf.to_yaml(config, resolve=True):
-        return dict(json.loads(metrics.read_text()))
+    if there and said.read_bytes() == OmegaConf.to_yaml(config, resolve=True).encode():
+        return read_json_as(dict[str, Any], metrics)
     if only_report:
         return None
     metrics.unlink(missing_ok=True)  # of other settings

@@ -3,25 +3,64 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
+from typing import Annotated, Any
 
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
+from pydantic import Field
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from tsrnet.core.errors import UserError
 from tsrnet.core.files import atomic_path
 from tsrnet.core.jobs import FAILED, failed_jobs, failure, is_running, wait_for_jobs, when_interrupted
+from tsrnet.core.reading import as_kind, read_json_as, read_yaml
+from tsrnet.core.settings import Number
 
 _SEED = "seed"
+
+
+@dataclass(frozen=True)
+class _Recognition:
+    accuracy: Number
+
+
+@dataclass(frozen=True)
+class _Detection:
+    mAP: dict[str, Number] = field(default_factory=dict)  # noqa: N815 - as the file has it
+    average_mAP: Number | None = None  # noqa: N815
+
+
+@dataclass(frozen=True)
+class _Metrics:
+    """What a sweep reads of metrics.json."""
+
+    protocol: str
+    videos: int
+    recognition: Annotated[dict[str, _Recognition], Field(min_length=1)]
+    detection: _Detection | None
+    label: str = ""
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """Of the last stream, or of the fusion of both."""
+        figures = {"accuracy": list(self.recognition.values())[-1].accuracy}
+        if self.detection is None or self.detection.average_mAP is None:
+            return figures
+        mean = self.detection.mAP
+        shown = [name for name in ("0.10", "0.30", "0.50", "0.70", "0.75", "0.95") if name in mean]
+        return {
+            **figures,
+            **{f"mAP@{name}": mean[name] for name in shown},
+            "average mAP": self.detection.average_mAP,
+        }
 
 
 @dataclass(frozen=True)
@@ -57,7 +96,15 @@ def report_sweep(folder: Path) -> bool:
             failed_jobs.append(job)
             reason = said.splitlines()[-1]  # of a stack trace its message
             console.print(f"failed: {escape(str(job))}: {escape(reason)} (details in its {FAILED})")
-    rows = _rows([job for job in jobs if (job / "metrics.json").is_file() and not (job / FAILED).is_file()])
+    found: dict[Path, _Metrics] = {}
+    for job in jobs:
+        if (job / "metrics.json").is_file() and not (job / FAILED).is_file():
+            try:
+                found[job] = read_json_as(_Metrics, job / "metrics.json")
+            except UserError as error:
+                console.print(f"left out: {escape(str(error))}")
+                failed_jobs.append(job)
+    rows = _rows(found)
     if not rows:
         return False
     with atomic_path(folder / "sweep.csv") as part, part.open("w", newline="") as file:
@@ -68,9 +115,8 @@ def report_sweep(folder: Path) -> bool:
             means = [fmean(values) for values in row.figures.values()]
             spread = [stdev(values) if len(values) > 1 else 0.0 for values in row.figures.values()]
             writer.writerow([*row.swept.values(), len(next(iter(row.figures.values()))), *means, *spread])
-    some = json.loads(next(folder.glob("*/metrics.json")).read_text())
-    label = f"{some.get('label')}, " * bool(some.get("label"))
-    what = f"{label}{some['protocol']}, {some['videos']} test videos"
+    some = next(iter(found.values()))
+    what = f"{some.label}, " * bool(some.label) + f"{some.protocol}, {some.videos} test videos"
     table = Table(*rows[0].swept, title=f"{len(rows)} settings, percent, ± deviation of seeds: {what}")
     for name in rows[0].figures:
         table.add_column(name, justify="right")
@@ -99,34 +145,21 @@ def _cell(values: Sequence[float]) -> str:
     return f"{100 * fmean(values):.1f}{deviation}"
 
 
-def _rows(jobs: Sequence[Path]) -> list[Row]:
+def _rows(jobs: Mapping[Path, _Metrics]) -> list[Row]:
     overrides = [_overrides(job / ".hydra" / "overrides.yaml") for job in jobs]
     keys = list(dict.fromkeys(key for some in overrides for key in some))
     swept = [key for key in keys if len({some.get(key) for some in overrides}) > 1 and key != _SEED]
     figures: dict[tuple[str, ...], dict[str, list[float]]] = {}
-    for job, some in zip(jobs, overrides, strict=True):
+    for metrics, some in zip(jobs.values(), overrides, strict=True):
         found = figures.setdefault(tuple(some.get(key, "") for key in swept), {})
-        for name, value in _figures(json.loads((job / "metrics.json").read_text())).items():
+        for name, value in metrics.figures.items():
             found.setdefault(name, []).append(value)
     return [Row(dict(zip(swept, values, strict=True)), found) for values, found in figures.items()]
 
 
 def _overrides(path: Path) -> dict[str, str]:
-    texts = OmegaConf.to_container(OmegaConf.load(path))
-    return dict(str(text).split("=", 1) for text in texts) if isinstance(texts, list) else {}
-
-
-def _figures(metrics: Mapping[str, Any]) -> dict[str, float]:
-    recognition = list(metrics["recognition"].values())[-1]
-    if not metrics["detection"]:
-        return {"accuracy": recognition["accuracy"]}
-    mean = metrics["detection"]["mAP"]
-    shown = [name for name in ("0.10", "0.30", "0.50", "0.70", "0.75", "0.95") if name in mean]
-    return {
-        "accuracy": recognition["accuracy"],
-        **{f"mAP@{name}": mean[name] for name in shown},
-        "average mAP": metrics["detection"]["average_mAP"],
-    }
+    texts: list[str] = as_kind(list[str], read_yaml(path), path)
+    return {key: value for key, _, value in (text.partition("=") for text in texts)}
 
 
 def _draw(rows: Sequence[Row], path: Path, *, title: str) -> bool:

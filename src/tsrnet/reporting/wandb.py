@@ -11,14 +11,17 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlparse
 
 from PIL import Image, ImageOps
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 from pytorch_lightning.loggers import WandbLogger
 
+from tsrnet.core.errors import UserError
 from tsrnet.core.files import atomic_path
+from tsrnet.core.reading import read_json_as
 from tsrnet.core.settings import KNOWN_KEYS
 
 _MAX_ROWS = 10_000
@@ -135,7 +138,7 @@ def open_wandb(
 
     text = json.dumps(config, sort_keys=True, default=str)
     note = memory / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
-    run_id = json.loads(note.read_text())["id"] if note.is_file() else secrets.token_hex(4)
+    run_id = _id_in(note) or secrets.token_hex(4)
     with atomic_path(note) as part:
         part.write_text(json.dumps({"id": run_id}))
     options: dict[str, Any] = {
@@ -169,6 +172,22 @@ def open_wandb(
     finally:
         run.finish(exit_code=1 if failed else 0)
     note.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class _Note:
+    id: Annotated[str, Field(pattern="^[0-9a-f]{8}$")]
+
+
+def _id_in(note: Path) -> str | None:
+    """The id of the run that a note has; None where there is none, or a damaged one: the run is a new one."""
+    if not note.is_file():
+        return None
+    try:
+        return read_json_as(_Note, note).id
+    except UserError as error:
+        print(f"W&B: a new run, because {error}", file=sys.stderr)
+        return None
 
 
 def _of_one_height(pictures: Sequence[Path]) -> list[Image.Image]:

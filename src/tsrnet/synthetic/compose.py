@@ -173,7 +173,7 @@ def _write_videos(plan: Plan, settings: ComposeSettings) -> None:
 
 def _write(path: Path, text: str) -> None:
     """Write a file unless it says that already."""
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
+    if not path.exists() or path.read_bytes() != text.encode():
         with atomic_path(path) as part:
             part.write_text(text, encoding="utf-8")
 

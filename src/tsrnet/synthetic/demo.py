@@ -21,6 +21,7 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 from tsrnet.core.errors import UserError
 from tsrnet.core.files import atomic_path, make_folder
 from tsrnet.core.progress import track
+from tsrnet.core.reading import read_json
 from tsrnet.core.settings import KNOWN_KEYS, Natural, NotBool
 from tsrnet.core.workers import worker_pool
 from tsrnet.datasets.activitynet_layout import activitynet_records
@@ -239,7 +240,7 @@ def draw_dataset(settings: DemoSettings, *, workers: int) -> tuple[VideoDataset,
     if not marker.exists():
         with atomic_path(marker) as part:
             part.write_text(json.dumps(version))
-    elif (present := json.loads(marker.read_text())) != version:
+    elif (present := read_json(marker)) != version:
         raise UserError(
             f"{folder}: contains a demo of {present}, need {version}; delete it or give dataset.folder"
         )
