@@ -102,7 +102,7 @@ def shown(value: Any, most: int = 80) -> str:
     short = reprlib.Repr()
     short.maxstring = short.maxother = short.maxlong = most
     short.maxlevel = 3
-    text = short.repr(value)
+    text = repr(value) if isinstance(value, str) and len(value) <= most else short.repr(value)
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 

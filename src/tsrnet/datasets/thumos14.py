@@ -111,6 +111,8 @@ def left_out_of(test_list: str) -> dict[str, str]:
 
 def split_ambiguous(record: VideoRecord) -> VideoRecord:
     """The record with its Ambiguous segments apart: they are no class."""
+    if AMBIGUOUS not in record.labels:
+        return record
     segments = tuple(segment for segment in record.segments if segment.label != AMBIGUOUS)
     ambiguous = tuple(segment for segment in record.segments if segment.label == AMBIGUOUS)
     labels = tuple(label for label in record.labels if label != AMBIGUOUS)
