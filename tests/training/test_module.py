@@ -61,6 +61,9 @@ def batch(pairs: int) -> TrainingBatch:
     )
 
 
+LITERAL = TransferSettings(0.5, 2.0, kernels=5, per_class=False, classifier="fresh")
+
+
 def module(teacher: TSRNet | None, transfer: TransferSettings, **losses: float) -> TSRNetModule:
     made = TSRNetModule(
         **SIZES,
@@ -76,9 +79,7 @@ def module(teacher: TSRNet | None, transfer: TransferSettings, **losses: float) 
 
 def test_total_is_the_sum_of_the_paper_s_terms() -> None:
     data, teacher = batch(3), network(2)
-    loss = module(
-        teacher, TransferSettings(0.5, 2.0, classifier="fresh"), alpha=3.0, beta=0.25
-    ).training_step(data, 0)
+    loss = module(teacher, LITERAL, alpha=3.0, beta=0.25).training_step(data, 0)
     student = network(1)
     out = student(data.videos.features, data.videos.mask)
     assert data.trimmed is not None
@@ -139,7 +140,7 @@ def test_under_two_pairs_there_is_no_transfer(pairs: int) -> None:
 
 def test_every_term_is_logged_by_its_name() -> None:
     made, logged = (
-        module(network(2), TransferSettings(0.5, 2.0, classifier="fresh"), alpha=3.0, beta=0.25),
+        module(network(2), LITERAL, alpha=3.0, beta=0.25),
         {},
     )
     made.log_dict = lambda values, **_: logged.update(values)  # type: ignore[method-assign]
@@ -183,7 +184,7 @@ def test_alpha_and_beta_stand_in_for_those_of_the_losses() -> None:
         ({"alpha": -1.0}, "loss.alpha: got -1.0, need a number >= 0"),
         ({"losses": {"sparsity": "l2"}}, "loss.sparsity: got 'l2', need one of l1, entropy, l_half"),
         ({"transfer": {"fc1": "much"}}, "transfer.fc1: got 'much', need a number >= 0"),
-        ({"optimizer": {"name": "adam"}}, "optimizer.name: got 'adam', need one of adamw, sgd"),
+        ({"optimizer": {"name": "adam"}}, "optimizer.name: got 'adam', need one of adamw, adam, sgd"),
         ({"optimizer": {"learning_rate": 0}}, "optimizer.learning_rate: got 0, need a number > 0"),
         ({"localization": {"theta": 2}}, "localization.theta: got 2, need a number >= 0 and <= 1"),
         ({"model": "resnet"}, "model.name: got resnet, need one of tsrnet, "),

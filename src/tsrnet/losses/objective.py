@@ -22,18 +22,18 @@ class LossSettings:
 
 @dataclass(frozen=True, config=KNOWN_KEYS)
 class TransferSettings:
-    """Weights of L_FC1 and L_FC2 (1 in the paper; 0 turns a term off), and the kernel (D10).
+    """Weights of L_FC1 and L_FC2 (1 in the paper; 0 turns a term off), and the kernel (D10, D11).
 
     `bandwidth`: squared length, None for the median of the batch. `kernels`: Gaussians of different widths
     that are summed; (7) has one. `per_class`: between the clips and videos of one class, then the mean.
     `classifier`: FC1 and FC2 start from the teacher's, or from random weights (D18).
     """
 
-    fc1: NonNegative = 1.0
-    fc2: NonNegative = 1.0
+    fc1: NonNegative = 0.2
+    fc2: NonNegative = 0.2
     bandwidth: Positive | None = None
-    kernels: Literal[1, 5] = 5
-    per_class: bool = False
+    kernels: Literal[1, 5] = 1
+    per_class: bool = True
     classifier: Literal["teacher", "fresh"] = "teacher"
 
     @property
