@@ -184,7 +184,7 @@ def test_alpha_and_beta_stand_in_for_those_of_the_losses() -> None:
         ({"alpha": -1.0}, "loss.alpha: got -1.0, need a number >= 0"),
         ({"losses": {"sparsity": "l2"}}, "loss.sparsity: got 'l2', need one of l1, entropy, l_half"),
         ({"transfer": {"fc1": "much"}}, "transfer.fc1: got 'much', need a number >= 0"),
-        ({"optimizer": {"name": "adam"}}, "optimizer.name: got 'adam', need one of adamw, adam, sgd"),
+        ({"optimizer": {"name": "lion"}}, "optimizer.name: got 'lion', need one of adamw, adam, sgd"),
         ({"optimizer": {"learning_rate": 0}}, "optimizer.learning_rate: got 0, need a number > 0"),
         ({"localization": {"theta": 2}}, "localization.theta: got 2, need a number >= 0 and <= 1"),
         ({"model": "resnet"}, "model.name: got resnet, need one of tsrnet, "),
