@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -75,3 +77,11 @@ def test_a_folder_of_another_demo_is_refused(tmp_path: Path) -> None:
     settings = demo.DemoSettings(0, 6, 6, 1, 112, str(tmp_path))
     with pytest.raises(UserError, match=r"size.*delete it"):
         demo.draw_dataset(settings, workers=1)
+
+
+def test_workers_draw_without_torch() -> None:
+    """It takes a worker seconds to import; of both functions that the demo gives to workers."""
+    code = (
+        "import sys, tsrnet.synthetic.random_figures, tsrnet.synthetic.demo; sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

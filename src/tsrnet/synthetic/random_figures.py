@@ -13,6 +13,7 @@ import numpy.typing as npt
 from tsrnet.synthetic import figure, scene
 from tsrnet.video.flow_settings import FlowSettings
 from tsrnet.video.optical_flow import flow_fields
+from tsrnet.video.snippets import SnippetSettings
 from tsrnet.video.time_grid import FRAME_RATE_HZ, FRAMES_PER_SNIPPET
 
 LIMBS = tuple(f"{part}_{side}" for part in ("elbow", "hand", "knee", "foot") for side in "lr")
@@ -20,6 +21,15 @@ NUM_TARGETS = 2 * len(LIMBS)
 _PER_SCENE = 4
 
 Samples = tuple[npt.NDArray[np.generic], npt.NDArray[np.float32]]
+
+
+def samples(index: int, *, stream: str, seed: int, snippets: SnippetSettings) -> Samples:
+    """The figures of one pair of scenes, for the RGB or the flow network. Drawn in workers: this file must
+    not import torch."""
+    rng = np.random.default_rng((seed, 4, index))
+    if stream == "rgb":
+        return stills(rng, size=snippets.crop)
+    return motions(rng, size=snippets.crop, method=snippets.flow)
 
 
 def stills(rng: np.random.Generator, *, size: int) -> Samples:

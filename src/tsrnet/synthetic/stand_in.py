@@ -97,16 +97,9 @@ def _mirror(
 def _samples(
     count: int, stream: str, seed: int, snippets: SnippetSettings, workers: int
 ) -> random_figures.Samples:
-    draw = partial(_draw, stream=stream, seed=seed, snippets=snippets)
+    draw = partial(random_figures.samples, stream=stream, seed=seed, snippets=snippets)
     scenes = range(-(-count // 4))
     with worker_pool(workers) as pool:
         what = f"drawing random figures for the stand-in backbone ({stream})"
         parts = [part for _, part in track(pool.map(draw, scenes), total=len(scenes), what=what)]
     return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
-
-
-def _draw(index: int, *, stream: str, seed: int, snippets: SnippetSettings) -> random_figures.Samples:
-    rng = np.random.default_rng((seed, 4, index))
-    if stream == "rgb":
-        return random_figures.stills(rng, size=snippets.crop)
-    return random_figures.motions(rng, size=snippets.crop, method=snippets.flow)
