@@ -129,7 +129,7 @@ class Detector:
         """The network of a stream, with its backbone where that has learned, too."""
         config, described = self._config, self._description
         module = TSRNetModule(
-            model=config.model,
+            model=config.tested_model,
             localization=config.localization,
             num_features=described.num_features[stream],
             classes=described.classes,

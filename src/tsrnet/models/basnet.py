@@ -19,27 +19,17 @@ our localiser the sigmoid of A', times W or, by default, what is in W's sigmoid 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch.nn.functional as F
-from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 from torch import Tensor, nn
 
-from tsrnet.core.settings import KNOWN_KEYS, Count, NonNegative, NotBool, ShareBelowOne
+from tsrnet.core.settings import KNOWN_KEYS, Count, NonNegative, ShareBelowOne
 from tsrnet.losses.attention import l1
 from tsrnet.losses.classification import softmax_cross_entropy
-from tsrnet.models.snippets import TemporalConvolution, padded, top_k_mean
+from tsrnet.models.snippets import Kernel, TemporalConvolution, padded, top_k_mean
 from tsrnet.models.video_model import SnippetPredictions, VideoModel
-
-
-def _odd(size: int) -> int:
-    if size % 2 == 0:
-        raise ValueError("an even number of snippets has no middle")
-    return size
-
-
-Kernel = Annotated[int, Field(ge=1, description="an odd number >= 1"), AfterValidator(_odd), NotBool]
 
 
 @pydantic_dataclass(frozen=True, config=KNOWN_KEYS)

@@ -10,6 +10,7 @@ from tsrnet.core.errors import UserError
 from tsrnet.core.settings import settings_of
 from tsrnet.models.basnet import BaSNet, BaSNetSettings
 from tsrnet.models.co2net import CO2Net, CO2NetSettings
+from tsrnet.models.snippet_head import SnippetHead, SnippetHeadSettings
 from tsrnet.models.stpn import STPN, STPNSettings
 from tsrnet.models.tsrnet import TSRNet, TSRNetSettings
 from tsrnet.models.tsrnet_plus import TSRNetPlus, TSRNetPlusSettings
@@ -25,6 +26,7 @@ ModelSettings: TypeAlias = (
     | WTALCSettings
     | BaSNetSettings
     | CO2NetSettings
+    | SnippetHeadSettings
 )
 
 
@@ -42,6 +44,7 @@ MODELS: Mapping[str, _Model] = {
     "wtalc": _Model(WTALCSettings, WTALC),
     "basnet": _Model(BaSNetSettings, BaSNet),
     "co2net": _Model(CO2NetSettings, CO2Net),
+    "snippet_head": _Model(SnippetHeadSettings, SnippetHead),  # of a second stage
 }
 
 

@@ -3,9 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Annotated
 
 import torch
+from pydantic import AfterValidator, Field
 from torch import Tensor, nn
+
+from tsrnet.core.settings import NotBool
+
+
+def _odd(size: int) -> int:
+    if size % 2 == 0:
+        raise ValueError("an even number of snippets has no middle")
+    return size
+
+
+Kernel = Annotated[int, Field(ge=1, description="an odd number >= 1"), AfterValidator(_odd), NotBool]
+"""Snippets that a convolution over time sees."""
 
 
 def per_snippet(layer: Callable[[Tensor], Tensor], features: Tensor, mask: Tensor) -> Tensor:

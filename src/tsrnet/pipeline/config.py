@@ -32,6 +32,7 @@ from tsrnet.synthetic.simulated import SimulationSettings
 from tsrnet.training.end_to_end import FinetuneSettings
 from tsrnet.training.fit import TrainerSettings
 from tsrnet.training.module import OptimizerSettings
+from tsrnet.training.student import StudentSettings
 from tsrnet.video.snippets import SnippetSettings
 from tsrnet.video.video_file import ReadingSettings
 
@@ -61,6 +62,18 @@ class FinetuneConfig:
 
 
 @dataclass(frozen=True)
+class Stage2Config:
+    """Of the second stage; `optimizer` by stream. `localization`: the rule for the training videos."""
+
+    max_steps: int
+    model: ModelSettings
+    optimizer: dict[str, OptimizerSettings]
+    batch_size: int
+    localization: LocalizationSettings
+    student: StudentSettings
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """What `tsrnet.train` is to do. Only the pipeline knows all of it; rooms below get their own part."""
 
@@ -79,6 +92,7 @@ class RunConfig:
     batch_size: int
     batches: BatchSettings
     finetune: FinetuneConfig | None  # None: features stay as they are
+    stage2: Stage2Config | None  # None: the first stage is tested
     holdout: float  # share of the training videos that is tested on instead of the test set
     localization: LocalizationSettings
     num_timelines: int
@@ -121,14 +135,20 @@ class RunConfig:
             batch_size=_checked(Count, config.optimizer.batch_size, "optimizer.batch_size"),
             batches=settings_of(BatchSettings, config.get("batches", {}), where="batches"),
             finetune=_finetune(config),
+            stage2=_stage2(config),
             holdout=_checked(ShareBelowOne, config.holdout, "holdout"),
-            localization=settings_of(LocalizationSettings, config.localization, where="localization"),
+            localization=_localization(config),
             num_timelines=_checked(Natural, config.report.timelines, "report.timelines"),
             num_pages=_checked(Natural, config.report.pages, "report.pages"),
             features_root=Path(config.paths.features),
             stages_root=Path(config.paths.stages),
             wandb=_wandb(config.logger),
         )
+
+    @property
+    def tested_model(self) -> ModelSettings:
+        """That of the last stage."""
+        return self.stage2.model if self.stage2 else self.model
 
     @property
     def simulated(self) -> bool:
@@ -260,6 +280,32 @@ def _finetune(config: DictConfig) -> FinetuneConfig | None:
         {stream: _optimizer(node.optimizer, stream) for stream in streams_of(config)},
         _checked(Count, node.optimizer.batch_size, "backbone.optimizer.batch_size"),
     )
+
+
+def _stage2(config: DictConfig) -> Stage2Config | None:
+    node = config.get("stage2", {})
+    if node.get("name", "none") == "none":
+        return None
+    if node.name != "pseudo":
+        raise UserError(f"stage2.name: got {node.name}, need none or pseudo")
+    if config.backbone.finetune:
+        raise UserError("stage2=pseudo: learns on features; leave out backbone.finetune=true")
+    return Stage2Config(
+        max_steps=_checked(Count, node.max_steps, "stage2.max_steps"),
+        model=model_settings(_plain(node.model)),
+        optimizer={stream: _optimizer(node.optimizer, stream) for stream in streams_of(config)},
+        batch_size=_checked(Count, node.optimizer.batch_size, "stage2.optimizer.batch_size"),
+        localization=settings_of(LocalizationSettings, node.localization, where="stage2.localization"),
+        student=settings_of(StudentSettings, node.student, where="stage2.student"),
+    )
+
+
+def _localization(config: DictConfig) -> LocalizationSettings:
+    """Of the test; the attention of a second stage has a form of its own."""
+    values = _plain(config.localization)
+    if config.get("stage2", {}).get("name", "none") != "none":
+        values = {**values, "attention": config.stage2.attention}
+    return settings_of(LocalizationSettings, values, where="localization")
 
 
 def _optimizer(node: DictConfig, stream: str) -> OptimizerSettings:

@@ -19,6 +19,7 @@ from tsrnet.datasets.datamodule import VideoDataModule
 from tsrnet.evaluation.predictions import PredictionStore
 from tsrnet.features.backbone import Backbone
 from tsrnet.features.store import FeatureStore
+from tsrnet.localization.settings import LocalizationSettings
 from tsrnet.losses.objective import LossSettings, TransferSettings
 from tsrnet.models.registry import ModelSettings, build_model, describe_model, tsrnet_part
 from tsrnet.models.video_model import VideoModel, carry_over
@@ -30,6 +31,8 @@ from tsrnet.reporting.wandb import WandbRun
 from tsrnet.training.end_to_end import EndToEnd, FinetunedFeatures, FinetuneSettings
 from tsrnet.training.fit import TrainerSettings, fit, is_first_process, predict
 from tsrnet.training.module import OptimizerSettings, TSRNetModule
+from tsrnet.training.pseudo_labels import pseudo_labels
+from tsrnet.training.student import StudentModule, StudentSettings
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,15 @@ class TrainingSettings:
     transfer: TransferSettings
     optimizer: OptimizerSettings
     seed: int
+
+
+@dataclass(frozen=True)
+class PseudoSpec:
+    """What a second stage learns from: the first stage of every stream, and how its segments are found."""
+
+    first: tuple[StageSpec, ...]
+    localization: LocalizationSettings
+    student: StudentSettings
 
 
 @dataclass(frozen=True)
@@ -58,6 +70,7 @@ class StageSpec:
     teacher: StageSpec | None = None
     start: StageSpec | None = None
     finetune: FinetuneSettings | None = None
+    pseudo: PseudoSpec | None = None
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -67,6 +80,12 @@ class StageSpec:
             del training["transfer"]
         if not tsrnet_part(self.training.model):  # a rival has losses of its own
             del training["losses"]
+        if self.pseudo:
+            training["pseudo"] = {
+                "first": [one.key for one in self.pseudo.first],
+                "localization": asdict(self.pseudo.localization),
+                "student": asdict(self.pseudo.student),
+            }
         return {
             **training,
             "data": self.data.identity,
@@ -83,7 +102,8 @@ class StageSpec:
     @property
     def keys(self) -> tuple[str, ...]:
         """The keys of the stages that this one builds on, in order, and its own."""
-        before = [key for one in (self.teacher, self.start) if one for key in one.keys]
+        first = self.pseudo.first if self.pseudo else ()
+        before = [key for one in (self.teacher, self.start, *first) if one for key in one.keys]
         return tuple(dict.fromkeys((*before, self.key)))
 
     def stage(self, root: Path) -> Stage:
@@ -92,6 +112,24 @@ class StageSpec:
 
 def stages_of(config: RunConfig, data: RunData, stream: str) -> StageSpec:
     """The last stage of a stream, with those before it."""
+    if config.stage2 is None:
+        return _first_stages(config, data, stream)
+    stage2 = config.stage2
+    training = TrainingSettings(
+        stage2.model, config.losses, config.transfer, stage2.optimizer[stream], config.seed
+    )
+    first = tuple(_first_stages(config, data, one) for one in config.streams)
+    return StageSpec(
+        "student",
+        data.module(stream, batch_size=stage2.batch_size, seed=config.seed),
+        training,
+        replace(config.trainer, max_steps=stage2.max_steps),
+        pseudo=PseudoSpec(first, stage2.localization, stage2.student),
+    )
+
+
+def _first_stages(config: RunConfig, data: RunData, stream: str) -> StageSpec:
+    """The stages that learn from the labels of videos."""
     training = TrainingSettings(
         config.model, config.losses, config.transfer, config.optimizer[stream], config.seed
     )
@@ -165,16 +203,36 @@ def run_stage(config: RunConfig, spec: StageSpec, wandb: WandbRun | None = None)
         teacher = run_stage(config, spec.teacher, wandb) if spec.teacher else None
         start = run_stage(config, spec.start, wandb) if spec.start else None
         backbone = backbone_of(config.extraction, spec.data.stream) if spec.finetune else None
-        module = build_module(config, spec, teacher, backbone)
+        if spec.pseudo:
+            module: TSRNetModule = _student(config, spec, spec.pseudo, wandb)
+        else:
+            module = build_module(config, spec, teacher, backbone)
         if start:
             carry_over(_head(start.model), start.classes, _head(module.model), module.classes)
         if is_first_process():
             stage.begin()
         loggers: list[Logger] = [wandb.logger(f"{spec.name}-{spec.data.stream}")] if wandb else []
         fit(module, spec.data, spec.trainer, folder=stage.folder, loggers=loggers)
+        if isinstance(module, StudentModule):
+            module.take_average()
         if is_first_process():
             stage.finish({name: value.cpu() for name, value in module.model.state_dict().items()})
     return module.eval()
+
+
+def _student(config: RunConfig, spec: StageSpec, pseudo: PseudoSpec, wandb: WandbRun | None) -> StudentModule:
+    """The fresh module of a second stage, with what the first one detects in the training videos."""
+    first = {one.data.stream: run_stage(config, one, wandb) for one in pseudo.first}
+    data = {one.data.stream: one.data for one in pseudo.first}
+    labels = pseudo_labels(first, data, pseudo.localization)
+    torch.manual_seed(spec.training.seed)
+    return StudentModule(
+        labels=labels,
+        student=pseudo.student,
+        data=spec.data,
+        localization=config.localization,
+        **vars(spec.training),
+    )
 
 
 def load_stage(config: RunConfig, spec: StageSpec) -> TSRNetModule:
@@ -233,7 +291,7 @@ def predict_stage(
     store = PredictionStore(stage.folder)
     with _work(stage) as needed:
         if needed:
-            tester = TSRNetModule(data=videos, model=config.model, network=network)
+            tester = TSRNetModule(data=videos, model=config.tested_model, network=network)
             predict(tester, videos, config.trainer, store, identity=stage.identity)
     return store
 
