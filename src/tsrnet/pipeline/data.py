@@ -180,9 +180,8 @@ def _demand(availabilities: Sequence[Availability], *, drawn: bool) -> None:
     missing = [reason for one in availabilities for reason in one.missing.values()]
     if drawn and missing:
         raise UserError(
-            f"{len(missing)} videos have no features (the others have): "
-            + "; ".join(missing)
-            + "; delete these files, so that the demo draws them again, and run the same command again"
+            f"{len(missing)} videos have no features (the others have), e.g. {missing[0]}"
+            "; delete these files, so that the demo draws them again, and run the same command again"
         )
     needed = [(one, one.usable.train) for one in availabilities]
     needed.append((availabilities[0], availabilities[0].usable.test))
@@ -190,7 +189,7 @@ def _demand(availabilities: Sequence[Availability], *, drawn: bool) -> None:
         if not videos:
             example = next(iter(one.missing.values()), "none are listed")
             raise UserError(
-                f"{one.summary()}, need some of each; e.g. {example}. {what_to_get(one.dataset.name)}"
+                f"{one.summary()}, need some of each; e.g. {example}; {what_to_get(one.dataset.name)}"
             )
     for one in availabilities:
         if one.missing:

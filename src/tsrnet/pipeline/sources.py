@@ -34,14 +34,9 @@ PLACES = {
 
 
 def what_to_get(name: str) -> str:
-    """Where a dataset comes from and where it goes."""
+    """Where a dataset comes from, and the keys that say where it is."""
     group = "trimmed" if name == "ucf101" else "dataset"
-    videos = "<class>/<clip>.avi" if name == "ucf101" else "<id>.mp4"
-    return (
-        f"Get annotations and videos from {PLACES.get(name, 'its makers')}; put them in"
-        f" <paths.data>/{name}/annotations and <paths.data>/{name}/videos/{videos}, or give other folders"
-        f" with {group}.annotations and {group}.videos."
-    )
+    return f"get it from {PLACES.get(name, 'its makers')} and give {group}.annotations and {group}.videos"
 
 
 @dataclass(frozen=True)
@@ -201,10 +196,10 @@ class FilesSettings:
         if seed is not None:
             return drawn_collection(name, seed=seed, statistics=published_statistics(name))
         rehearsal = self.name if self.overlap else "thumos14"
-        without = " Or train without transfer: transfer=none." * (name == "ucf101" and bool(self.overlap))
+        without = ", train without it (transfer=none)" * (name == "ucf101" and bool(self.overlap))
         raise UserError(
-            f"{annotations}: there are no annotations of {name}. {what_to_get(name)}{without}"
-            f" To rehearse without them: python -m tsrnet.train dataset={rehearsal} features=simulated"
+            f"{annotations}: there are no annotations of {name}; {what_to_get(name)}{without}"
+            f", or rehearse: dataset={rehearsal} features=simulated"
         )
 
 
