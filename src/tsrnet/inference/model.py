@@ -176,4 +176,4 @@ def _key(video: Path) -> str:
     """An id for what a file holds now."""
     state = video.stat()
     text = f"{video.resolve()} {state.st_size} {state.st_mtime_ns}"
-    return hashlib.sha256(text.encode()).hexdigest()[:24]
+    return hashlib.sha256(os.fsencode(text)).hexdigest()[:24]
