@@ -106,6 +106,26 @@ def test_answers_are_those_of_the_module(arguments: tuple[str, ...]) -> None:
     assert "alpha: 7" in result.stdout or result.stderr.startswith("error: ")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("check", "dataset.name=???"), "Missing mandatory value: dataset.name"),
+        (("train", f"loss.classification={'x' * 5000}"), "loss.classification: got 'xxx"),
+        (("score", "predictions=p", f"ground_truth={'g' * 5000}", "protocol=activitynet"), "ggg...ggg"),
+        (("stages", "paths.stages=${nothing}"), "Interpolation key 'nothing' not found"),
+    ],
+    ids=["missing", "value", "file", "interpolation"],
+)
+def test_a_mistake_in_the_middle_is_one_line_too(
+    command: Command, tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    """Of 300 characters, without what Hydra says of the job before it."""
+    mistake = command(*arguments, folder=tmp_path).mistake
+    assert said in mistake
+    assert len(mistake) <= 300
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.fixture
 def sweep(tmp_path: Path) -> tuple[str, ...]:
     """Arguments of a multirun of two jobs that list a stage and remove nothing."""

@@ -21,7 +21,7 @@ def detect(config: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
 
     from tsrnet.core.errors import FailedError, UserError, optional
-    from tsrnet.core.files import atomic_path
+    from tsrnet.core.files import atomic_path, remove_parts_of_the_dead
     from tsrnet.core.progress import track
     from tsrnet.evaluation.video_detections import submission_of
     from tsrnet.inference.model import load
@@ -44,6 +44,7 @@ def detect(config: DictConfig) -> None:
     model = load(config.run, **constants)
     output = Path(config.output)
     found, failures = model.detect_all(list(videos.values()), features=output / ".features")
+    remove_parts_of_the_dead(output)
     names = {path: name for name, path in videos.items()}
     # The name of the file, where no other video has the same.
     ids = {path: path.name if name == path.stem else name for path, name in names.items()}

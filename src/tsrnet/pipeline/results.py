@@ -12,7 +12,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from tsrnet.core.errors import optional
-from tsrnet.core.files import atomic_path
+from tsrnet.core.files import atomic_path, remove_parts_of_the_dead
 from tsrnet.core.progress import track
 from tsrnet.datasets.records import VideoRecord
 from tsrnet.evaluation.evaluator import VideoEvaluator, flat_metrics
@@ -73,6 +73,7 @@ def write_results(
     Returns:
         What metrics.json holds.
     """
+    remove_parts_of_the_dead(folder)
     records = data.test_records
     videos = data.module(config.streams[0], batch_size=1, seed=0)
     streams = [*predictions, *["fusion"] * (len(predictions) > 1)]
