@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -56,7 +57,7 @@ def test_all_damage_is_said_and_made_good(
     said = [line for line in result.err.splitlines() if line.endswith("; made again")]
     assert {line.split(": ")[0] for line in said} == set(map(str, damaged))
     assert results(run) == results(prepared / "run")
-    for one in ("rgb.pt", "flow.pt", "backbone_rgb.pt"):
+    for one in ("rgb.safetensors", "flow.safetensors", "backbone_rgb.safetensors"):
         assert (run / "model" / one).read_bytes() == (prepared / "run" / "model" / one).read_bytes()
     again = command("train", *overrides)
     assert again.code == 0
@@ -124,7 +125,7 @@ def test_a_configuration_that_computes_is_refused(
     assert "config.yaml" in mistake
 
 
-@pytest.mark.parametrize("name", ["rgb.pt", "backbone_flow.pt"])
+@pytest.mark.parametrize("name", ["rgb.safetensors", "backbone_flow.safetensors"])
 def test_a_damaged_model_is_not_used(prepared: Path, tmp_path: Path, name: str) -> None:
     shutil.copytree(prepared / "run" / "model", tmp_path / "model")
     damage(tmp_path / "model" / name, lambda c: c[:-2000] + bytes([c[-2000] ^ 1]) + c[-1999:])
@@ -132,3 +133,12 @@ def test_a_damaged_model_is_not_used(prepared: Path, tmp_path: Path, name: str) 
         UserError, match=rf"{name}: is damaged \(its checksum differs\); copy the folder again"
     ):
         load(tmp_path)
+
+
+def test_the_tests_that_the_page_names_are_there() -> None:
+    tests = Path(__file__).parent
+    page = (tests.parent / "docs" / "promises.md").read_text()
+    named = re.findall(r"`([\w/]+\.py)(?:::(\w+))?`", page)
+    assert len(named) > 15
+    for file, test in named:
+        assert f"def {test or 'test_'}" in (tests / file).read_text(), (file, test)

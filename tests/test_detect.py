@@ -144,9 +144,9 @@ def test_a_sound_file_is_one_line(root: Path, tmp_path: Path) -> None:
         (["video=x/*.mp4", "run=elsewhere"], "video: got x/*.mp4, there is no such file"),
         (["video=clip (1).mp4", "run=elsewhere"], "quote a value that contains one of"),
         (["video=elsewhere", "run=elsewhere"], "video: elsewhere holds no file that ends in"),
-        (["video=elsewhere/rgb.pt", "run=."], "run: got ., which has no model/model.json"),
-        (["video=elsewhere/rgb.pt", "run=elsewhere", "localization.theta=3"], "localization.theta: got 3"),
-        (["video=elsewhere/rgb.pt", "run=elsewhere", "features.flow.backend=opencv"], "is not a key"),
+        (["video=elsewhere/rgb.safetensors", "run=."], "run: got ., which has no model/model.json"),
+        (["video=elsewhere/rgb.safetensors", "run=elsewhere", "localization.theta=3"], "localization.theta: got 3"),
+        (["video=elsewhere/rgb.safetensors", "run=elsewhere", "features.flow.backend=opencv"], "is not a key"),
     ],
 )
 def test_a_mistake_is_one_line(detect: Command, overrides: list[str], said: str) -> None:
@@ -158,7 +158,7 @@ class _Hostile:
         return (Path.touch, (Path("executed"),))
 
 
-@pytest.mark.parametrize("name", ["rgb.pt", "backbone_flow.pt"])
+@pytest.mark.parametrize("name", ["rgb.safetensors", "backbone_flow.safetensors"])
 def test_a_stranger_s_model_executes_nothing(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -180,7 +180,7 @@ def test_a_model_of_another_version_or_other_weights_is_refused(root: Path, tmp_
     with pytest.raises(UserError, match="the weights of the run's rgb network"):
         load(tmp_path)
     (tmp_path / "model" / "model.json").write_text("{")
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="model.json: is not a JSON file"):
         load(tmp_path)
 
 

@@ -26,6 +26,7 @@ RIGHT = {
     "score": "predictions={run}/detections.json ground_truth={truth} subset=testing output=scores.json",
     "export": "run={run} format=csv output=detections.csv",
     "import_annotations": "format=csv source={table} output=annotations.json",
+    "publish": "run={run} output=shared",
     "reproduce": "table=3 dataset=demo only_report=true",
     "report": "sweep={sweep}",
     "stages": "paths.data={data}",
@@ -43,6 +44,7 @@ WRONG = {
     "score": "predictions=nowhere.json ground_truth={truth} output=scores.json",
     "export": "run=nowhere format=csv output=detections.csv",
     "import_annotations": "format=csv source=nowhere.csv output=annotations.json",
+    "publish": "run=nowhere repo=a/b",
     "reproduce": "table=9",
     "report": "sweep=nowhere",
     "stages": "remove=[teacher-0]",
@@ -56,6 +58,7 @@ LEFT = {
     "score": {"scores.json"},
     "export": {"detections.csv"},
     "import_annotations": {"annotations.json"},
+    "publish": {"shared"},
     "reproduce": {"runs"},
 }
 """By a right call of a command without a run folder."""

@@ -20,6 +20,7 @@ VERBS = (
     "score",
     "export",
     "import_annotations",
+    "publish",
     "reproduce",
     "report",
     "stages",

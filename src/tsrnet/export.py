@@ -1,4 +1,4 @@
-"""`python -m tsrnet.export`: writes detections in the format of another tool."""
+"""`python -m tsrnet.export`: writes detections in the format of another tool, or networks as ONNX."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tsrnet.reporting.interchange.video_segments import VideoSegments
 
-FORMATS = ("activitynet", "labelstudio", "fiftyone", "csv", "srt")
+FORMATS = ("activitynet", "labelstudio", "fiftyone", "csv", "srt", "onnx")
 
 
 def export(config: DictConfig) -> None:
@@ -35,6 +35,9 @@ def export(config: DictConfig) -> None:
         raise UserError("output: got nothing, need a file (activitynet, csv) or a folder")
     if config.format == "fiftyone" and config.videos is None:
         raise UserError("videos: got nothing, need the folder of the videos for format=fiftyone")
+    if config.format == "onnx":
+        _export_networks(config)
+        return
     low, most, fps = config.min_score, config.per_video, config.fps
     for key, good, needed in (
         ("min_score", low is None or type(low) in (int, float), "a number"),
@@ -59,6 +62,18 @@ def export(config: DictConfig) -> None:
         f"{config.output}: {counted(len(videos), 'video')}, {counted(after, 'detection')},"
         f" {before - after} left out"
     )
+
+
+def _export_networks(config: DictConfig) -> None:
+    from pathlib import Path
+
+    from tsrnet.core.errors import UserError
+    from tsrnet.inference.onnx import export_onnx
+
+    if config.run is None:
+        raise UserError("run: got nothing, need the folder of a run of tsrnet.train for format=onnx")
+    for path in export_onnx(Path(str(config.run)), Path(str(config.output))):
+        print(f"{path}: equal to the network, compared in onnxruntime")
 
 
 def with_files(videos: Iterable[VideoSegments], folder: Path, *, lengths: bool) -> list[VideoSegments]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from tsrnet.core.reading import reading
@@ -21,7 +22,7 @@ def load_weights(
 
     Args:
         module: what the weights are for.
-        path: a file of `torch.save`.
+        path: a file of `torch.save`, or a .safetensors file.
         need: what the file must hold, for the message.
         change: renames or reshapes the entries of the file.
 
@@ -30,10 +31,20 @@ def load_weights(
             module, or numbers that are not finite.
     """
     with reading(path, f"a file with the weights of {need}", do="give another file"):
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        if not isinstance(state, dict):
-            raise ValueError(f"it holds a {type(state).__name__}")
-        state = state.get("state_dict", state)
+        state = read_state(path)
+        for name, value in state.items():
+            if not isinstance(value, Tensor) or value.is_complex():
+                raise ValueError(f"no real numbers in {name}")
         module.load_state_dict(change(state))
         if broken := [name for name, value in module.state_dict().items() if not value.isfinite().all()]:
             raise ValueError(f"NaN or infinite values in {', '.join(broken[:3])}")
+
+
+def read_state(path: Path) -> State:
+    """The state dict of a file of `torch.save`, of a Lightning checkpoint or of a .safetensors file."""
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(state, dict):
+        raise ValueError(f"it holds a {type(state).__name__}")
+    return dict(state.get("state_dict", state))

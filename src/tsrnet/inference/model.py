@@ -24,6 +24,7 @@ from tsrnet.evaluation.video_detections import VideoDetections
 from tsrnet.features.backbone import Backbone, load_backbone
 from tsrnet.features.extractor import Extraction, extract
 from tsrnet.features.store import FeatureStore
+from tsrnet.inference.hub import download, is_address
 from tsrnet.pipeline.config import RunConfig
 from tsrnet.pipeline.features import made_here
 from tsrnet.pipeline.model_folder import ModelDescription, read_model
@@ -139,7 +140,7 @@ class Detector:
             backbone = Backbone(config.extraction.settings.backbone, stream=stream)
             self._backbones[stream] = backbone.to(self._device)
             network = EndToEnd(backbone, module.model, config.finetune.settings)
-        load_weights(network, self._folder / f"{stream}.pt", need=f"the run's {stream} network")
+        load_weights(network, self._folder / f"{stream}.safetensors", need=f"the run's {stream} network")
         self._modules[stream] = module.to(self._device)
         network.eval().requires_grad_(False)
 
@@ -152,21 +153,22 @@ class Detector:
             )
         name = self._config.extraction.settings.backbone
         for stream in self._config.extraction.extracted:
-            own = self._folder / f"backbone_{stream}.pt"
+            own = self._folder / f"backbone_{stream}.safetensors"
             weights = str(own) if own.is_file() else str(features["weights"])
             self._backbones[stream] = load_backbone(name, stream=stream, weights=weights).to(self._device)
 
 
 def load(run: str | Path, **localization: Any) -> Detector:
-    """Load the networks of a run folder, or of a copy of its folder `model`.
+    """Load the networks of a run folder, of a copy of its folder `model`, or of the Hugging Face Hub.
 
     Args:
-        run: a folder that `python -m tsrnet.train` wrote.
+        run: a folder that `python -m tsrnet.train` wrote, or the address that `python -m tsrnet.publish`
+            printed: `hf://owner/name`, or `hf://owner/name@revision` for a branch, tag or commit.
         localization: constants of the localisation that replace those of the run, for example threshold=0.3.
 
     Raises UserError if the folder has no model or an unreadable one.
     """
-    folder, described = read_model(run)
+    folder, described = read_model(download(run) if is_address(run) else run)
     given = DictConfig(OmegaConf.create(described.config))
     given.localization.update(localization)
     return Detector(folder, described, RunConfig.from_config(given))

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from tsrnet.pipeline.config import RunConfig
 from tsrnet.pipeline.data import prepare_data
-from tsrnet.pipeline.model_folder import save_model
+from tsrnet.pipeline.model_folder import save_card, save_model
 from tsrnet.pipeline.results import open_run, write_results
 from tsrnet.pipeline.train_stages import predict_stage, run_stage, stages_of
 from tsrnet.training.fit import leave_other_processes
@@ -46,4 +46,6 @@ def run(
             return None
         save_model(folder, config, given, data.features.identity, stages, modules)
         keys = [key for stage in stages.values() for key in stage.keys]
-        return write_results(config, data, predictions, keys, folder, given, wandb)
+        metrics = write_results(config, data, predictions, keys, folder, given, wandb)
+        save_card(folder, metrics)
+        return metrics
