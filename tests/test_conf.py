@@ -16,6 +16,7 @@ from tsrnet.core.cli import conf_folder
 from tsrnet.pipeline.config import RunConfig, dataset_of
 
 FILES = sorted(path.relative_to(conf_folder()) for path in conf_folder().rglob("*.yaml"))
+FILES = [path for path in FILES if path.parts[0] != "wandb"]  # W&B's own, below
 
 
 @pytest.mark.parametrize("file", FILES, ids=str)
@@ -41,6 +42,23 @@ def test_the_command_of_the_first_comment_composes(file: Path) -> None:
         assert dataset_of(config, trimmed=True)
     else:  # it has no dataset; its own tests run it
         assert (Path(tsrnet.__file__).parent / f"{match.group(1)}.py").is_file()
+
+
+def test_the_sweep_of_wandb_gives_arguments_that_compose() -> None:
+    """As its agent fills the command in: each parameter at both of its ends."""
+    sweep = yaml.safe_load((conf_folder() / "wandb" / "sweep.yaml").read_text())
+    *before, arguments = sweep["command"]
+    assert before[:4] == ["${env}", "python", "-m", "tsrnet.train"]
+    assert arguments == "${args_no_hyphens}"
+    for end in (0, -1):
+        values = {
+            key: one.get("values") or [one["min"], one["max"]] for key, one in sweep["parameters"].items()
+        }
+        overrides = [*before[4:], *(f"{key}={value[end]}" for key, value in values.items())]
+        with hydra.initialize_config_dir(str(conf_folder()), version_base="1.3"):
+            config = RunConfig.from_config(hydra.compose("train", overrides))
+        assert config.holdout, "settings are not chosen on the test videos"
+        assert config.losses.alpha == values["loss.alpha"][end]
 
 
 DATASETS = sorted((conf_folder() / "dataset").glob("*.yaml"))
@@ -95,9 +113,10 @@ def test_experiments_compose_with_other_choices() -> None:
     names = [path.stem for path in (conf_folder() / "experiment").glob("*.yaml")]
     assert len(names) > 3
     for name in names:
-        settings = RunConfig.from_config(recipe_of(f"+experiment={name}", "seed=3", "stream=flow"))
-        assert (settings.seed, settings.streams) == (3, ("flow",))
-    config = recipe_of("+experiment=srnet", "dataset=thumos14")
+        settings = RunConfig.from_config(recipe_of(f"+experiment={name}", "seed=3", "trainer.max_steps=7"))
+        assert (settings.seed, settings.trainer.max_steps) == (3, 7)
+    config = recipe_of("+experiment=srnet", "dataset=thumos14", "stream=flow")
+    assert list(config.stream.names) == ["flow"]
     assert (config.transfer.fc1, config.transfer.fc2) == (0, 0)
     assert config.recipe.name == "thumos14"
     config = recipe_of("+experiment=activitynet_overlap30")
