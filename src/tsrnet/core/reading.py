@@ -50,6 +50,16 @@ def reading(path: str | Path, need: str, *, do: str = "get it again") -> Iterato
         raise UserError(f"{path}: is not {need} ({brief(error)}); {do}") from error
 
 
+@contextmanager
+def within(path: str | Path) -> Iterator[None]:
+    """Turn whatever goes wrong with what a file said into a UserError that names the file."""
+    with reading(path, "such a file"):
+        try:
+            yield
+        except UserError as error:
+            raise error if str(path) in str(error) else UserError(f"{path}: {error}") from error
+
+
 def brief(error: BaseException) -> str:
     """What an exception of a library says: one line of at most 160 characters."""
     text = " ".join(str(getattr(error, "strerror", None) or error).split())
@@ -117,11 +127,8 @@ def read_json_as(kind: type[T], path: Path) -> T:
 
 def as_kind(kind: Any, content: Any, path: str | Path) -> Any:
     """What a file holds as a value of the type `kind`; UserError that names the file."""
-    with reading(path, "such a file"):
-        try:
-            return settings_of(kind, content, where="")
-        except UserError as error:
-            raise UserError(f"{path}: {error}") from error
+    with within(path):
+        return settings_of(kind, content, where="")
 
 
 def read_yaml(path: Path) -> Any:

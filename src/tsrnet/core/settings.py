@@ -87,14 +87,18 @@ def settings_of(kind: type[T], node: Any, *, where: str) -> T:
     try:
         return adapter.validate_python(values, extra="ignore")
     except ValidationError as error:
-        raise UserError(
-            _sentence(error.errors(include_url=False)[0], adapter.json_schema(), where)
-        ) from error
+        first, schema = error.errors(include_url=False)[0], _schema(kind)  # type: ignore[arg-type]
+        raise UserError(_sentence(first, schema, where)) from error
 
 
 @functools.lru_cache(maxsize=256)
 def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
+
+
+@functools.lru_cache(maxsize=256)
+def _schema(kind: Any) -> _Schema:
+    return _adapter(kind).json_schema()
 
 
 def shown(value: Any, most: int = 80) -> str:

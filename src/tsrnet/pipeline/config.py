@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -10,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from tsrnet.core.errors import UserError
+from tsrnet.core.reading import as_config, within
 from tsrnet.core.settings import KNOWN_KEYS, Count, Natural, ShareBelowOne, settings_of
 from tsrnet.datasets.snippet_sampler import BatchSettings, SamplingSettings
 from tsrnet.localization.settings import LocalizationSettings
@@ -17,6 +19,7 @@ from tsrnet.losses.objective import LossSettings, TransferSettings
 from tsrnet.metrics.protocols import PROTOCOLS
 from tsrnet.models.registry import ModelSettings, model_name, model_settings, tsrnet_part
 from tsrnet.pipeline.features import ExtractionConfig, FeatureSettings, ImportedFeatures
+from tsrnet.pipeline.sections import Sections
 from tsrnet.pipeline.sources import (
     COMPOSED,
     LABELS,
@@ -73,6 +76,14 @@ class Stage2Config:
     student: StudentSettings
 
 
+def stored_config(content: Any, path: Path) -> DictConfig:
+    """The configuration that a run has written to a file; UserError that names the file for another."""
+    config = as_config(content, path)
+    with within(path):
+        RunConfig.from_config(config)
+    return config
+
+
 @dataclass(frozen=True)
 class RunConfig:
     """What `tsrnet.train` is to do. Only the pipeline knows all of it; rooms below get their own part."""
@@ -100,6 +111,7 @@ class RunConfig:
     features_root: Path
     stages_root: Path
     wandb: WandbSettings | None = None
+    tensorboard: bool = False
 
     def __post_init__(self) -> None:
         if not tsrnet_part(self.model) and (self.transfer.active or self.overlap_steps):
@@ -116,6 +128,7 @@ class RunConfig:
     @classmethod
     def from_config(cls, config: DictConfig) -> RunConfig:
         """Raises UserError that names the key, what was got and what is needed."""
+        settings_of(Sections, config, where="")
         streams = streams_of(config)
         return cls(
             seed=_checked(Natural, config.seed, "seed"),
@@ -143,6 +156,7 @@ class RunConfig:
             features_root=Path(config.paths.features),
             stages_root=Path(config.paths.stages),
             wandb=_wandb(config.logger),
+            tensorboard=config.logger.name == "tensorboard",
         )
 
     @property
@@ -249,8 +263,10 @@ def features_of(config: DictConfig) -> FeatureConfig:
 
 
 def _wandb(node: DictConfig) -> WandbSettings | None:
-    if node.name not in ("csv", "wandb"):
-        raise UserError(f"logger.name: got {node.name}, need csv or wandb")
+    if node.name not in ("csv", "wandb", "tensorboard"):
+        raise UserError(f"logger.name: got {node.name}, need csv, wandb or tensorboard")
+    if node.name == "tensorboard" and find_spec("tensorboard") is None:
+        raise UserError("logger=tensorboard: is not installed; pip install 'tsrnet[tensorboard]'")
     return settings_of(WandbSettings, node, where="logger") if node.name == "wandb" else None
 
 
@@ -309,7 +325,7 @@ def _localization(config: DictConfig) -> LocalizationSettings:
 
 
 def _optimizer(node: DictConfig, stream: str) -> OptimizerSettings:
-    rate = node.learning_rate[stream] if OmegaConf.is_dict(node.learning_rate) else node.learning_rate
+    rate = node.learning_rate.get(stream) if OmegaConf.is_dict(node.learning_rate) else node.learning_rate
     return settings_of(OptimizerSettings, {**_plain(node), "learning_rate": rate}, where="optimizer")
 
 

@@ -14,11 +14,11 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from tsrnet.core.errors import UserError
-from tsrnet.core.reading import as_config, read_json_as, read_yaml
+from tsrnet.core.reading import read_json_as, read_yaml
 from tsrnet.core.weights import load_weights
 from tsrnet.evaluation.predictions import PredictionStore
 from tsrnet.models.registry import model_name
-from tsrnet.pipeline.config import RunConfig
+from tsrnet.pipeline.config import RunConfig, stored_config
 from tsrnet.pipeline.data import RunData, prepare_data
 from tsrnet.pipeline.sources import DatasetSettings, DrawnSettings
 from tsrnet.pipeline.train_stages import (
@@ -66,10 +66,7 @@ def _config_of(folder: Path) -> DictConfig:
     path = folder / "config.yaml"
     if not path.is_file():
         raise UserError(f"run: got {folder}, which has no config.yaml; need the folder of a run")
-    config = as_config(read_yaml(path), path)
-    if "stream" not in config:
-        raise UserError(f"{path}: is not a configuration of tsrnet.train")
-    return config
+    return stored_config(read_yaml(path), path)
 
 
 def _changed(base: DictConfig, config: DictConfig, overrides: Sequence[str]) -> DictConfig:

@@ -6,14 +6,19 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
 from tsrnet.core.errors import UserError
-from tsrnet.core.reading import read_json
+from tsrnet.core.files import check_id
+from tsrnet.core.reading import read_json_as, within
+from tsrnet.core.settings import Name, NotBool
 from tsrnet.datasets.records import Segment
 from tsrnet.video.time_grid import FRAME_RATE_HZ
+
+_Seconds = Annotated[float, Field(ge=0, le=1e6), NotBool]
 
 
 @dataclass(frozen=True)
@@ -82,21 +87,40 @@ def plan_json(plan: Plan, settings: Mapping[str, Any]) -> str:
     return json.dumps(content, indent=1)
 
 
+@dataclass(frozen=True)
+class _PartEntry:
+    clip: Name
+    start: _Seconds
+    end: _Seconds
+    label: Name | None
+
+
+@dataclass(frozen=True)
+class _VideoEntry:
+    subset: str
+    parts: tuple[_PartEntry, ...]
+
+
+@dataclass(frozen=True)
+class _PlanFile:
+    """composed.json as it is written."""
+
+    settings: dict[str, Any]
+    left_out: dict[str, str]
+    trimmed: dict[str, tuple[Name, ...]]
+    videos: dict[str, _VideoEntry]
+
+
 def read_plan(path: Path, settings: Mapping[str, Any]) -> Plan:
     """The plan of composed.json; UserError where it is of other settings, or was changed by hand."""
-    content = read_json(path)
-    try:
-        there = dict(content["settings"])
+    content = read_json_as(_PlanFile, path)
+    there = content.settings
+    with within(path):
         videos = tuple(
-            ComposedVideo(name, entry["subset"], tuple(map(_part, entry["parts"])))
-            for name, entry in content["videos"].items()
+            ComposedVideo(check_id(name), entry.subset, tuple(map(_part, entry.parts)))
+            for name, entry in content.videos.items()
         )
-        trimmed = {label: tuple(names) for label, names in content["trimmed"].items()}
-        plan = Plan(trimmed, videos, dict(content["left_out"]))
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise UserError(
-            f"{path}: is not as tsrnet.compose writes it ({error!r}); give another output"
-        ) from error
+    plan = Plan(content.trimmed, videos, content.left_out)
     differing = [key for key in settings if there.get(key) != settings[key]]
     if differing:
         which = "; ".join(f"{key} {there.get(key)}, not {settings[key]}" for key in differing)
@@ -104,6 +128,6 @@ def read_plan(path: Path, settings: Mapping[str, Any]) -> Plan:
     return plan
 
 
-def _part(entry: Mapping[str, Any]) -> Part:
-    start, end = (round(entry[key] * FRAME_RATE_HZ) for key in ("start", "end"))
-    return Part(entry["clip"], start, end - start, entry["label"])
+def _part(entry: _PartEntry) -> Part:
+    start, end = (round(time_s * FRAME_RATE_HZ) for time_s in (entry.start, entry.end))
+    return Part(entry.clip, start, end - start, entry.label)

@@ -15,6 +15,7 @@ from pydantic.dataclasses import dataclass
 
 from tsrnet.core.errors import UserError
 from tsrnet.core.object_arrays import read_npy
+from tsrnet.core.reading import reading
 from tsrnet.core.settings import KNOWN_KEYS, Count, NonNegative, Positive
 from tsrnet.features.store import JOINT, STREAMS, Features
 
@@ -70,7 +71,11 @@ class Part:
 
     def array(self) -> npt.NDArray[Any]:
         """(n, d), of any kind of float, mapped; UserError where it is no such array."""
-        array = read_npy(self.source) if isinstance(self.source, Path) else np.asarray(self.source)
+        if isinstance(self.source, Path):
+            array = read_npy(self.source)
+        else:
+            with reading("its features", "an array of numbers"):
+                array = np.asarray(self.source)
         if array.ndim != 2 or array.dtype.kind != "f":
             where = f"{self.source}: " if isinstance(self.source, Path) else ""
             raise UserError(f"{where}got {array.dtype} {array.shape}, need floats (snippets, d)")

@@ -16,9 +16,9 @@ def wtalc_videos(
 ) -> Iterator[ImportedVideo]:
     """An object array of one (n, 2048) array a video, in the order of `records`."""
     features = read_npy(source)
-    if len(features) != len(records):
+    if features.ndim != 1 or len(features) != len(records):
         raise UserError(
-            f"{source}: got features of {len(features)} videos, the annotations list {len(records)};"
+            f"{source}: got features of {features.shape} videos, the annotations list {len(records)};"
             " need files of one release"
         )
     for video_id, array in zip(records, features, strict=True):
