@@ -166,7 +166,7 @@ MISTAKES = {
     "seed=-3": "seed: got -3, need a whole number >= 0",
     "trainer.max_steps=0": "trainer.max_steps: got 0, need a whole number >= 1",
     "trainer.precision=64-true": "trainer.precision: got '64-true', need one of 32-true, bf16-mixed",
-    "logger.name=none": "logger.name: got none, need csv or wandb",
+    "logger.name=none": "logger.name: got none, need csv, wandb or tensorboard",
     "hydra.run.dir=/proc/nowhere/run": "/proc/nowhere: No such file or directory; give a folder",
 }
 
@@ -213,3 +213,14 @@ def test_the_configuration_needs_no_torch() -> None:
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert "loss" in result.stdout
+
+
+def test_tensorboard_has_the_losses_of_a_stage(train: Any, data: Path, tmp_path: Path) -> None:
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    places = f"hydra.run.dir={tmp_path}/run", f"paths.stages={tmp_path}/stages"
+    result = train("logger=tensorboard", "stream=rgb", "transfer=none", *places)
+    assert result.code == 0, result.err
+    (folder,) = (tmp_path / "stages").glob("tsrnet-rgb-*/logs")
+    log = events.EventAccumulator(str(folder))
+    log.Reload()
+    assert {"loss/total", "loss/smoothness"} <= set(log.Tags()["scalars"])

@@ -275,3 +275,29 @@ def test_the_mode_follows_from_whether_the_user_is_logged_in(
 def test_an_unknown_mode_is_refused() -> None:
     with pytest.raises(UserError, match=r"logger\.mode: got 'sometimes', need one of auto, online, offline"):
         settings_of(WandbSettings, {"mode": "sometimes"}, where="logger")
+
+
+def test_clips_and_features_are_logged(tmp_path: Path, moving_square: Path) -> None:
+    (tmp_path / "features.json").write_text("{}")
+    with open_run(tmp_path / "run", tmp_path / "memory", {"a": 1}) as run:
+        run.log_clips({moving_square: "run, 0.90"})
+        run.log_features("demo 0/rgb", [tmp_path / "features.json"])
+    row = next(row for row in history(tmp_path / "run") if "test/clips/captions" in row)
+    assert row["test/clips/captions"] == ["run, 0.90"]
+    (found,) = [
+        r.artifact
+        for r in records(tmp_path / "run")
+        if r.WhichOneof("record_type") == "artifact" and r.artifact.type == "features"
+    ]
+    assert found.name == "features-demo-0-rgb"
+    assert [entry.path for entry in found.manifest.contents] == ["features.json"]
+
+
+def test_the_agent_of_a_sweep_gives_the_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_SWEEP_ID", "sweep1")
+    monkeypatch.setenv("WANDB_RUN_ID", "given123")
+    wandb.teardown()  # it reads the environment once in a process
+    with open_run(tmp_path / "run", tmp_path / "memory", {"a": 1}):
+        pass
+    wandb.teardown()
+    assert run_of(tmp_path / "run").run_id == "given123"

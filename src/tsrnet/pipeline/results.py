@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,15 @@ from omegaconf import DictConfig, OmegaConf
 from tsrnet.core.errors import optional
 from tsrnet.core.files import atomic_path, remove_parts_of_the_dead
 from tsrnet.core.progress import track
+from tsrnet.datasets.availability import MANIFEST
 from tsrnet.datasets.records import VideoRecord
+from tsrnet.evaluation.clips import write_clip
 from tsrnet.evaluation.evaluator import VideoEvaluator, flat_metrics
 from tsrnet.evaluation.localize_videos import VideoResult, localize_videos
 from tsrnet.evaluation.predictions import PredictionStore
 from tsrnet.evaluation.timelines import timeline_of
 from tsrnet.evaluation.video_detections import VideoDetections
+from tsrnet.features.store import FeatureStore
 from tsrnet.metrics.protocols import PROTOCOLS
 from tsrnet.pipeline.config import RunConfig
 from tsrnet.pipeline.data import RunData
@@ -124,9 +128,37 @@ def write_results(
         wandb.log_results(
             flat_metrics(metrics), summary, detections["results"], timelines, evaluator.confusion()
         )
+        _log_inputs_and_clips(config, data, detections["results"], folder, wandb)
         weights = {stage: config.stages_root / stage / "weights.pt" for stage in stages}
         wandb.log_weights({stage: path for stage, path in weights.items() if path.is_file()})
     return metrics
+
+
+def _log_inputs_and_clips(
+    config: RunConfig,
+    data: RunData,
+    detections: Mapping[str, Sequence[Mapping[str, Any]]],
+    folder: Path,
+    wandb: WandbRun,
+) -> None:
+    if isinstance(data.features, FeatureStore):
+        files = [data.features.folder / name for name in ("features.json", MANIFEST)]
+        name = "-".join(data.features.folder.parts[-2:])  # dataset, network
+        wandb.log_features(name, [path for path in files if path.is_file()])
+    clips: dict[Path, str] = {}
+    most = config.wandb.clips if config.wandb and not config.simulated else 0
+    best = sorted(
+        ((one["score"], video, one) for video, some in detections.items() for one in some), key=itemgetter(0)
+    )
+    for score, video, one in reversed(best):
+        if len(clips) == most:
+            break
+        file, path = data.untrimmed.dataset.path(video), folder / "clips" / f"{len(clips)}_{video}.mp4"
+        if file.is_file():
+            with optional(str(path)):
+                write_clip(file, path, start_s=one["segment"][0], end_s=one["segment"][1])
+                clips[path] = f"{one['label']}, {score:.2f}, {video} at {one['segment'][0]:.1f} s"
+    wandb.log_clips(clips)
 
 
 def _write_pictures(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning.loggers import Logger
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
 from tsrnet.core.errors import UserError
 from tsrnet.core.identity import identity_of
@@ -212,6 +212,8 @@ def run_stage(config: RunConfig, spec: StageSpec, wandb: WandbRun | None = None)
         if is_first_process():
             stage.begin()
         loggers: list[Logger] = [wandb.logger(f"{spec.name}-{spec.data.stream}")] if wandb else []
+        if config.tensorboard:
+            loggers.append(TensorBoardLogger(stage.folder, name="", version="logs", default_hp_metric=False))
         fit(module, spec.data, spec.trainer, folder=stage.folder, loggers=loggers)
         if isinstance(module, StudentModule):
             module.take_average()

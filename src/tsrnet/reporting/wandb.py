@@ -6,6 +6,7 @@ import hashlib
 import json
 import netrc
 import os
+import re
 import secrets
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,14 +23,17 @@ from pytorch_lightning.loggers import WandbLogger
 from tsrnet.core.errors import UserError
 from tsrnet.core.files import atomic_path
 from tsrnet.core.reading import read_json_as
-from tsrnet.core.settings import KNOWN_KEYS
+from tsrnet.core.settings import KNOWN_KEYS, Natural
 
 _MAX_ROWS = 10_000
 
 
 @dataclass(frozen=True, config=KNOWN_KEYS)
 class WandbSettings:
-    """Where a run is logged on W&B. `mode`: "auto" is online with a login, else offline."""
+    """Where a run is logged on W&B. `mode`: "auto" is online with a login, else offline.
+
+    `checkpoints`: the weights, too. `clips`: number of detected segments to show.
+    """
 
     project: str = "tsrnet"
     entity: str | None = None
@@ -37,6 +41,7 @@ class WandbSettings:
     tags: tuple[str, ...] = ()
     mode: Literal["auto", "online", "offline"] = "auto"
     checkpoints: bool = False
+    clips: Natural = 0
 
 
 class StageLogger(WandbLogger):
@@ -107,6 +112,24 @@ class WandbRun:
             }
         )
 
+    def log_clips(self, clips: Mapping[Path, str]) -> None:
+        """Add clips of detected segments: mp4 file -> caption."""
+        import wandb
+
+        videos = [wandb.Video(str(path), caption=text, format="mp4") for path, text in clips.items()]
+        if videos:
+            self._run.log({"test/clips": videos})
+
+    def log_features(self, name: str, files: Sequence[Path]) -> None:
+        """Note which features the run uses, as an artefact with their description and manifest."""
+        import wandb
+
+        artefact = wandb.Artifact(f"features-{re.sub(r'[^a-zA-Z0-9_.-]', '-', name)}", type="features")
+        for path in files:
+            artefact.add_file(str(path))
+        # W&B draws what a run uses before it, and what it logs after it; offline, it only logs.
+        (self._run.log_artifact if self._run.offline else self._run.use_artifact)(artefact)
+
     def log_weights(self, files: Mapping[str, Path]) -> None:
         """Add the weights of networks as one artefact, where the settings ask for it: name -> file."""
         if not self._settings.checkpoints:
@@ -149,10 +172,10 @@ def open_wandb(
         "tags": [*tags, *settings.tags],
         "config": dict(config),
         "dir": str(folder),
-        "id": run_id,
-        "resume": "allow",
         "reinit": "finish_previous",
     }
+    if "WANDB_SWEEP_ID" not in os.environ:  # the agent of a sweep gives the id
+        options |= {"id": run_id, "resume": "allow"}
     quiet = wandb.Settings(silent=True, init_timeout=30, disable_git=True, disable_code=True)
     try:
         run = wandb.init(**{**options, "mode": _mode(settings.mode)}, settings=quiet)
