@@ -1,23 +1,39 @@
-"""Progress for anything longer than some seconds: a bar on a terminal, lines elsewhere."""
+"""Progress of anything longer than some seconds: one bar on a terminal, a line a minute elsewhere."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TypeVar
 
 Item = TypeVar("Item")
-LINE_EVERY_S = 10.0
+LINE_EVERY_S = 60.0
+
+_plan: list[str] = []
+
+
+def plan(steps: Sequence[str]) -> None:
+    """Announce what will be done, in order, by the names that `Progress` gets: it shows what is next."""
+    _plan[:] = steps
 
 
 class Progress:
-    """`done` of `total`; use as a context manager and call `update`."""
+    """`done` of `total`, with throughput, time left and the next step; a context manager with `update`.
 
-    def __init__(self, what: str, total: int) -> None:
-        self.what, self.total, self.done = what, total, 0
+    `done`: how many were done before, in a run that was stopped.
+    """
+
+    def __init__(self, what: str, total: int, *, done: int = 0) -> None:
+        self.what, self.total, self.done = what, total, done
+        self._before = done
         self._start = self._last_line = time.monotonic()
+        self._step = self._next = ""
+        if what in _plan:
+            place = _plan.index(what)
+            self._step = f"[{place + 1}/{len(_plan)}] "
+            self._next = f"next: {_plan[place + 1]}" if place + 1 < len(_plan) else ""
         self._bar = None
         if sys.stderr.isatty():
             from rich.console import Console
@@ -25,38 +41,43 @@ class Progress:
             from rich.progress import Progress as Bar
 
             self._bar = Bar(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}", markup=False),
                 TimeRemainingColumn(),
-                TextColumn("{task.fields[note]}"),
+                TextColumn("{task.fields[note]}", markup=False),
                 console=Console(stderr=True),
             )
 
     def __enter__(self) -> Progress:
         if self._bar:
             self._bar.start()
-            self._task = self._bar.add_task(self.what, total=self.total, note="")
+            fields = {"completed": self.done, "rate": "", "note": self._next}
+            self._task = self._bar.add_task(self._step + self.what, total=self.total, **fields)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._bar:
+            self._bar.update(self._task, note="")  # what was next is not next any more
             self._bar.stop()
 
     def update(self, done: int, note: str = "") -> None:
         self.done = done
-        if self._bar:
-            self._bar.update(self._task, completed=done, note=note)
-            return
         now = time.monotonic()
-        if now - self._last_line > LINE_EVERY_S or done == self.total:
+        spent_s = now - self._start
+        per_s = (done - self._before) / spent_s if spent_s > 0 else 0.0
+        if self._bar:
+            shown = ", ".join(filter(None, (note, self._next)))
+            self._bar.update(self._task, completed=done, rate=_rate(per_s), note=shown)
+        elif now - self._last_line >= LINE_EVERY_S or done == self.total:
             self._last_line = now
-            spent_s = now - self._start
-            left = f", about {spent_s * (self.total / done - 1):.0f} s left" if 0 < done < self.total else ""
-            line = f"{self.what}: {done} of {self.total}, {spent_s:.0f} s{left} {note}"
-            print(line.rstrip(), file=sys.stderr, flush=True)
+            parts = [f"{self._step}{self.what}: {done} of {self.total}", _duration(spent_s), _rate(per_s)]
+            if per_s and done < self.total:
+                parts += [f"about {_duration((self.total - done) / per_s)} left", self._next]
+            print(", ".join(filter(None, (*parts, note))), file=sys.stderr, flush=True)
 
 
 def track(items: Iterable[Item], *, total: int, what: str) -> Iterator[Item]:
@@ -65,3 +86,15 @@ def track(items: Iterable[Item], *, total: int, what: str) -> Iterator[Item]:
         for done, item in enumerate(items, 1):
             yield item
             progress.update(done)
+
+
+def _rate(per_s: float) -> str:
+    if not per_s:
+        return ""
+    return f"{per_s:.1f}/s" if per_s >= 1 else f"{60 * per_s:.1f}/min"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

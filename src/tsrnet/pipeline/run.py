@@ -7,6 +7,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from tsrnet.core.progress import plan
+from tsrnet.core.seal import is_sealed
 from tsrnet.pipeline.config import RunConfig
 from tsrnet.pipeline.data import prepare_data
 from tsrnet.pipeline.model_folder import save_card, save_model
@@ -37,6 +39,10 @@ def run(
             holdout=config.holdout,
         )
         stages = {stream: stages_of(config, data, stream) for stream in config.streams}
+        keys = [key for stage in stages.values() for key in stage.keys]
+        waiting = dict.fromkeys(key for key in keys if not is_sealed(config.stages_root / key))
+        tests = [f"testing ({stream})" for stream in config.streams]
+        plan([*(f"training {key}" for key in waiting), *tests, "localising"])
         modules = {stream: run_stage(config, stage, wandb) for stream, stage in stages.items()}
         predictions = {
             stream: predict_stage(config, data, stream, module, stages[stream].key)
@@ -45,7 +51,6 @@ def run(
         if not leave_other_processes():
             return None
         save_model(folder, config, given, data.features.identity, stages, modules)
-        keys = [key for stage in stages.values() for key in stage.keys]
         metrics = write_results(config, data, predictions, keys, folder, given, wandb)
         save_card(folder, metrics)
         return metrics

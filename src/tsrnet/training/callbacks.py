@@ -23,7 +23,8 @@ class StepProgress(Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.is_global_zero:
-            self._progress = Progress(self._what, trainer.max_steps).__enter__()
+            done = trainer.global_step  # of a training that is continued
+            self._progress = Progress(self._what, trainer.max_steps, done=done).__enter__()
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         step = trainer.global_step
