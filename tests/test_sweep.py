@@ -17,8 +17,9 @@ import yaml
 
 from tsrnet.core import jobs
 from tsrnet.core.errors import UserError
-from tsrnet.core.jobs import FAILED
+from tsrnet.core.jobs import FAILED, failed_jobs
 from tsrnet.datasets.records import Segment, VideoDataset, VideoRecord
+from tsrnet.reporting.sweep import report_sweep
 from tsrnet.reporting.workspace import workspace
 
 Command = Callable[..., Any]
@@ -113,3 +114,26 @@ def test_the_workspace_shows_what_runs_log(command: Command) -> None:
     ):
         assert f'"{shown}"' in text
     assert "entity: got nothing" in command("dashboard").mistake
+
+
+def test_a_damaged_metrics_file_is_named_and_the_others_are_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    metrics = {"protocol": "demo", "videos": 6, "recognition": {"rgb": {"accuracy": 0.5}}, "detection": None}
+    damage = [
+        "",
+        "{",
+        "[]",
+        json.dumps({**metrics, "recognition": {}}),
+        json.dumps({**metrics, "videos": "x"}),
+    ]
+    for number, text in enumerate([json.dumps(metrics), *damage]):
+        job = tmp_path / str(number)
+        (job / ".hydra").mkdir(parents=True)
+        (job / ".hydra" / "overrides.yaml").write_text(f"- loss.alpha={number}\n")
+        (job / "metrics.json").write_text(text)
+    assert report_sweep(tmp_path)
+    out = " ".join(capsys.readouterr().out.split())
+    assert out.count("left out: ") == len(failed_jobs) == len(damage)
+    assert "1 settings" in out
+    failed_jobs.clear()

@@ -162,6 +162,17 @@ def one_class(
     return float(matches.average_precisions()[0][0])
 
 
+def test_a_hundred_thousand_detections_that_overlap_each_other() -> None:
+    rng = np.random.default_rng(0)
+    start_s = rng.uniform(0, 1, 100_000)
+    rows = [(0, 0, s, s + 100, score) for s, score in zip(start_s, rng.permutation(100_000), strict=True)]
+    truth = [(0, 0, s, s + length, 0) for s, length in ((0.2, 60), (0.5, 80), (0.5, 80), (0.9, 95), (0, 200))]
+    hits = match(Segments.of(rows), Segments.of(truth), np.array(THRESHOLDS)).true
+    # The best detections take all that any reaches; a threshold of 1 is reached by none.
+    assert hits.sum(axis=0).tolist() == [5, 5, 5, 3, 0]
+    assert np.flatnonzero(hits[:, 2]).tolist() == [0, 1, 2, 3, 4]
+
+
 def test_average_precision_of_known_cases() -> None:
     two = [(0.0, 10.0), (20.0, 30.0)]
     assert one_class([(0, 10)], two) == 0.5

@@ -151,6 +151,8 @@ def _part(node: _Schema, step: str | int, definitions: _Schema) -> _Schema | Non
     """The schema of a field, a value of a mapping or an item of a list; None where there is no such part."""
     for option in _options(node, definitions):
         inside = option.get("items" if isinstance(step, int) else "additionalProperties")
+        if isinstance(step, int) and step < len(pair := option.get("prefixItems", ())):  # of a tuple
+            inside = pair[step]
         found = option.get("properties", {}).get(step, inside)
         if isinstance(found, dict):
             return found

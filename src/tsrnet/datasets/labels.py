@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tsrnet.core.errors import UserError
+from tsrnet.core.reading import within
 from tsrnet.datasets.activitynet_layout import activitynet_records, read_database
 from tsrnet.datasets.class_folders import same_spelling
 from tsrnet.datasets.label_table import LabelTable, read_label_table
@@ -56,7 +57,8 @@ def read_labels(
     understood = parts.understood if table.has_subsets else f"{counted(len(records), 'video')}, no subsets"
     dataset = VideoDataset(name, classes, parts.train, parts.test, videos or Path(), files)
     if not parts.test:
-        dataset = dataset.held_out(holdout, segments=True)
+        with within(labels):
+            dataset = dataset.held_out(holdout, segments=True)
         understood += f"; {len(dataset.test)} are held out to test (holdout={holdout:g})"
     for verb, side in (("train on", dataset.train), ("test on", dataset.test)):
         if absent := sorted(set(classes) - set(classes_of(side))):
