@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tsrnet.core.cli import run_command
+from tsrnet.core.cli import importing, run_command
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -20,13 +20,14 @@ def detect(config: DictConfig) -> None:
 
     from hydra.core.hydra_config import HydraConfig
 
-    from tsrnet.core.errors import FailedError, UserError, optional
-    from tsrnet.core.files import atomic_path, remove_parts_of_the_dead
-    from tsrnet.core.progress import track
-    from tsrnet.evaluation.video_detections import submission_of
-    from tsrnet.inference.model import load
-    from tsrnet.reporting.tables import print_detections, print_failures
-    from tsrnet.video.video_file import named_videos
+    with importing():
+        from tsrnet.core.errors import FailedError, UserError, optional
+        from tsrnet.core.files import atomic_path, remove_parts_of_the_dead
+        from tsrnet.core.progress import track
+        from tsrnet.evaluation.video_detections import submission_of
+        from tsrnet.inference.model import load
+        from tsrnet.reporting.tables import print_detections, print_failures
+        from tsrnet.video.video_file import named_videos
 
     if config.run is None:
         raise UserError("run: got nothing, need the folder of a run of tsrnet.train")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tsrnet.core.cli import run_command
+from tsrnet.core.cli import importing, run_command
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -17,11 +17,12 @@ def evaluate(config: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    from tsrnet.core.errors import UserError
-    from tsrnet.pipeline.config import RunConfig
-    from tsrnet.pipeline.reopen import finished_runs
-    from tsrnet.pipeline.results import write_results
-    from tsrnet.reporting.tables import print_metrics
+    with importing():
+        from tsrnet.core.errors import UserError
+        from tsrnet.pipeline.config import RunConfig
+        from tsrnet.pipeline.reopen import finished_runs
+        from tsrnet.pipeline.results import write_results
+        from tsrnet.reporting.tables import print_metrics
 
     if not isinstance(config.diagnose, bool):
         raise UserError(f"diagnose: got {config.diagnose}, need true or false")

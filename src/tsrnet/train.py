@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tsrnet.core.cli import run_command
+from tsrnet.core.cli import importing, run_command
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -21,10 +21,11 @@ def train(config: DictConfig) -> float | None:
     from hydra.types import RunMode
 
     # torch and all that takes seconds to import: not before --help and --cfg job have answered
-    from tsrnet.core.errors import UserError
-    from tsrnet.pipeline.config import RunConfig, settle_transfer
-    from tsrnet.pipeline.run import run
-    from tsrnet.reporting.tables import print_metrics
+    with importing():
+        from tsrnet.core.errors import UserError
+        from tsrnet.pipeline.config import RunConfig, settle_transfer
+        from tsrnet.pipeline.run import run
+        from tsrnet.reporting.tables import print_metrics
 
     _check_recipe()
     settle_transfer(config)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import difflib
 import functools
+import gc
 import io
 import os
 import re
 import shutil
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -36,6 +37,16 @@ def conf_folder() -> Path:
     package = Path(__file__).parents[1]
     inside = package / "conf"
     return inside if inside.is_dir() else package.parents[1] / "conf"
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Import torch and the like without collecting garbage, which takes a sixth of their seconds."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def run_command(config_name: str, function: Callable[[DictConfig], object], *, folder: str = "") -> None:
