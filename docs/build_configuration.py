@@ -78,7 +78,9 @@ def _keys(node: yaml.Node, lines: list[str], path: tuple[str, ...] = ()) -> Iter
 def page() -> str:
     """The whole page as Markdown."""
     first = [_group(name) for name, _ in File.read(CONF / "train.yaml").chosen]
-    folders = sorted({str(path.parent.relative_to(CONF)) for path in CONF.rglob("*/*.yaml")} - {*VERBS, "wandb"})
+    folders = sorted(
+        {str(path.parent.relative_to(CONF)) for path in CONF.rglob("*/*.yaml")} - {*VERBS, "wandb"}
+    )
     groups = sorted(folders, key=lambda name: (first + folders).index(name))
     parts = [HEAD, "## Commands\n", *map(_command, VERBS)]
     parts += ["## Groups\n", _contents(groups), *map(_options, groups)]

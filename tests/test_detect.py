@@ -25,6 +25,8 @@ from tsrnet.video.writer import write_video
 
 Command = Callable[..., Any]
 
+WEIGHTS = "video=elsewhere/rgb.safetensors"
+
 
 @pytest.fixture(scope="module")
 def root(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -144,9 +146,9 @@ def test_a_sound_file_is_one_line(root: Path, tmp_path: Path) -> None:
         (["video=x/*.mp4", "run=elsewhere"], "video: got x/*.mp4, there is no such file"),
         (["video=clip (1).mp4", "run=elsewhere"], "quote a value that contains one of"),
         (["video=elsewhere", "run=elsewhere"], "video: elsewhere holds no file that ends in"),
-        (["video=elsewhere/rgb.safetensors", "run=."], "run: got ., which has no model/model.json"),
-        (["video=elsewhere/rgb.safetensors", "run=elsewhere", "localization.theta=3"], "localization.theta: got 3"),
-        (["video=elsewhere/rgb.safetensors", "run=elsewhere", "features.flow.backend=opencv"], "is not a key"),
+        ([WEIGHTS, "run=."], "run: got ., which has no model/model.json"),
+        ([WEIGHTS, "run=elsewhere", "localization.theta=3"], "localization.theta: got 3"),
+        ([WEIGHTS, "run=elsewhere", "features.flow.backend=opencv"], "is not a key"),
     ],
 )
 def test_a_mistake_is_one_line(detect: Command, overrides: list[str], said: str) -> None:
@@ -180,7 +182,7 @@ def test_a_model_of_another_version_or_other_weights_is_refused(root: Path, tmp_
     with pytest.raises(UserError, match="the weights of the run's rgb network"):
         load(tmp_path)
     (tmp_path / "model" / "model.json").write_text("{")
-    with pytest.raises(UserError, match="model.json: is not a JSON file"):
+    with pytest.raises(UserError, match=r"model\.json: is not a JSON file"):
         load(tmp_path)
 
 

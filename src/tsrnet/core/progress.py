@@ -53,8 +53,9 @@ class Progress:
     def __enter__(self) -> Progress:
         if self._bar:
             self._bar.start()
-            fields = {"completed": self.done, "rate": "", "note": self._next}
-            self._task = self._bar.add_task(self._step + self.what, total=self.total, **fields)
+            self._task = self._bar.add_task(
+                self._step + self.what, total=self.total, completed=self.done, rate="", note=self._next
+            )
         return self
 
     def __exit__(
