@@ -64,9 +64,32 @@ def test_corrections_are_combined_and_scored(command: Command, folder: Path) -> 
         folder=folder,
     )
     assert scored.code == 0, scored.err
+    assert "left out" not in scored.out
     metrics = json.loads((folder / "scores.json").read_text())
     assert (metrics["videos"], metrics["ground_truth_segments"], metrics["predictions"]) == (2, 3, 4)
     assert metrics["average_mAP"] == pytest.approx(1.0)  # b.mp4's jump is wrong, and last
+
+
+def test_videos_that_nobody_corrected_are_not_scored(command: Command, folder: Path) -> None:
+    command(
+        "review",
+        "folder=detections",
+        "corrected=exported/a.mp4.corrected.json",
+        "output=a.json",
+        folder=folder,
+    )
+    given = (
+        "predictions=detections/detections.json",
+        "ground_truth=a.json",
+        "protocol=tenths",
+        "output=s.json",
+    )
+    for videos, false_positives in (("a.json", False), ("null", True)):
+        scored = command("score", *given, f"videos={videos}", folder=folder)
+        assert scored.code == 0, scored.err
+        assert ("without ground truth: false positives" in scored.out) == false_positives
+        metrics = json.loads((folder / "s.json").read_text())
+        assert (metrics["videos"], metrics["predictions"]) == (1, 4 if false_positives else 2)
 
 
 def test_corrections_take_the_place_of_annotations(command: Command, folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tsrnet.core.errors import UserError
@@ -34,7 +35,8 @@ def read_ground_truth(
         protocol: leaves out the videos that its list lacks.
         subset: its name in the file, or another of the same meaning (`SUBSETS`). None: the one that
             tests by `split_subsets`, or the protocol's.
-        videos: file with the ids to score, one per line or as a JSON list. None: all of the subset.
+        videos: file with the ids to score, one per line, as a JSON list, or in ActivityNet's layout. None:
+            all of the subset.
 
     Raises:
         UserError: a file is wrong, has no such subset, or other videos than `protocol` or `videos` name.
@@ -61,7 +63,8 @@ def read_ground_truth(
             " videos=FILE with their ids, or another protocol"
         )
     elsewhere = {record.id: record.subset for record in read if record.subset not in names}
-    return _ground_truth(kept, ignored, ", ".join(names), elsewhere)
+    truth = _ground_truth(kept, ignored, ", ".join(names), elsewhere)
+    return truth if videos is None else replace(truth, only=str(videos))
 
 
 def _text_records(folder: Path) -> Iterable[VideoRecord]:
@@ -89,6 +92,8 @@ def _read_ids(path: Path, known: set[str]) -> set[str]:
     ids = text.splitlines()
     if text.startswith(("[", "{")):
         ids = read_json(path)
+    if isinstance(ids, dict) and isinstance(ids.get("database"), dict):  # ActivityNet's layout
+        ids = list(ids["database"])
     if not isinstance(ids, list) or not ids or not all(isinstance(video, str) for video in ids):
         raise UserError(f"{path}: is not a list of ids; need one id per line, or a JSON list")
     ids = [video.strip() for video in ids if video.strip()]

@@ -28,7 +28,8 @@ class GroundTruth:
     `videos`: ids by index. `labels`: those of the videos, as segments of which only video and class
     count. `ignored`: ids that are left out on both sides, with the reason. `numbers`: what a class is
     called in THUMOS14's text format. `subset`: the name of the subset; `elsewhere`: id -> subset of the
-    videos of the other subsets.
+    videos of the other subsets. `only`: the file that lists the videos to score; predictions for videos that
+    neither it nor the ground truth has are left out.
     """
 
     classes: tuple[str, ...]
@@ -40,6 +41,7 @@ class GroundTruth:
     numbers: Mapping[str, str]
     subset: str
     elsewhere: Mapping[str, str]
+    only: str = ""
 
 
 @dataclass(frozen=True)
@@ -171,6 +173,8 @@ def _names(
         spelling[name] = video
         if name in truth.ignored:
             warnings[f"predictions left out, {truth.ignored[name]}"] += len(rows)
+        elif truth.only and name not in known:
+            warnings[f"predictions left out, {truth.only} does not list the video"] += len(rows)
         else:
             names[video] = name
     return names
