@@ -85,26 +85,34 @@ def with_files(videos: Iterable[VideoSegments], folder: Path, *, lengths: bool) 
 
     from tsrnet.core.errors import UserError
     from tsrnet.core.progress import track
+    from tsrnet.core.workers import worker_pool
     from tsrnet.datasets.records import listed
     from tsrnet.datasets.video_folder import VideoFolder
-    from tsrnet.video.reader import UnreadableVideoError
     from tsrnet.video.snippets import count_snippets
+    from tsrnet.video.video_file import ReadingSettings
 
     if not folder.is_dir():
         raise UserError(f"videos: got {folder}, need a folder")
-    files = VideoFolder(folder)
-    result = [replace(video, file=files.find(video.id)) for video in videos]
+    known = VideoFolder(folder)
+    result = [replace(video, file=known.find(video.id)) for video in videos]
     if missing := [video.id for video in result if video.file is None]:
         print(f"no file in {folder} for {len(missing)} of {len(result)} videos: {listed(missing)}")
     if not lengths:
         return result
-    unreadable = []
-    for i, video in enumerate(track(result, total=len(result), what="lengths of videos")):
-        if video.duration_s is None and video.file is not None:
-            try:
-                result[i] = replace(video, duration_s=round(count_snippets(video.file)[1], 3))
-            except UnreadableVideoError:
-                unreadable.append(video.id)
+    unreadable, limit_s = [], ReadingSettings().timeout_s
+    unknown = [(i, one.file) for i, one in enumerate(result) if one.file and one.duration_s is None]
+    if not unknown:
+        return result
+    with worker_pool(1) as pool:  # a file may end the process that opens it
+        files_s = pool.map(
+            count_snippets, [file for _, file in unknown], timeout_s=limit_s, lost=lambda _: None
+        )
+        looked = track(files_s, total=len(unknown), what="lengths of videos")
+        for (i, _), (_, length) in zip(unknown, looked, strict=True):
+            if length:
+                result[i] = replace(result[i], duration_s=round(length[1], 3))
+            else:
+                unreadable.append(result[i].id)
     if unreadable:
         print(
             f"cannot read {len(unreadable)} of {len(result)} videos for their lengths: {listed(unreadable)}"

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tsrnet.core.errors import UserError
-from tsrnet.core.weights import load_weights
+from tsrnet.core.weights import check_size, load_weights
 
 
 def linear() -> torch.nn.Module:
@@ -59,3 +59,11 @@ def test_damaged_files_are_refused(tmp_path: Path, change: Callable[[bytes], byt
     path.write_bytes(change(path.read_bytes()))
     with pytest.raises(UserError, match=r"a\.pt: is not a file with the weights of a line"):
         load_weights(linear(), path, need="a line")
+
+
+def test_a_network_larger_than_its_file_takes_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "a.pt"
+    torch.save(STATE, path)
+    check_size(linear, path)
+    with pytest.raises(UserError, match=r"a\.pt: .*the network has 1,000,000,000,000 weights"):
+        check_size(lambda: torch.nn.Linear(10**6, 10**6, bias=False), path)

@@ -24,6 +24,7 @@ from tsrnet.features.store import FeatureStore
 from tsrnet.pipeline.config import stored_config
 from tsrnet.pipeline.model_folder import read_model
 from tsrnet.pipeline.reopen import _config_of
+from tsrnet.reporting.page import read_page
 from tsrnet.reporting.sweep import report_sweep
 from tsrnet.reporting.wandb import _id_in
 from tsrnet.synthetic.compose_record import read_plan
@@ -34,6 +35,16 @@ METRICS = {
     "videos": 6,
     "recognition": {"rgb": {"accuracy": 0.5, "mAP": 0.4}},
     "detection": {"mAP": {"0.10": 0.4, "0.50": 0.2}, "average_mAP": 0.3},
+}
+PAGE = {
+    "id": "a",
+    "key": "0123",
+    "title": "a",
+    "duration_s": 20.0,
+    "classes": ["Run"],
+    "detections": [{"label": "Run", "start_s": 1, "end_s": 2.5, "score": 0.5}],
+    "probabilities": [["Run", 0.9]],
+    "thumbnails": [[0.5, ""]],
 }
 PLAN = {
     "settings": {"seed": 0},
@@ -73,6 +84,10 @@ def sweep(path: Path) -> None:
     with redirect_stdout(output):
         reported = report_sweep(job.parent)
     assert reported or "left out" in output.getvalue()
+
+
+def as_page(document: Any) -> bytes:
+    return b'<p>a page</p><script type="application/json" id="data">' + as_json(document) + b"</script>"
 
 
 def note(path: Path) -> None:
@@ -251,6 +266,7 @@ READERS: dict[str, Reader] = {
     "overrides.yaml": one_file(
         "sweep/0/.hydra/overrides.yaml", changed(["seed=1", "loss.alpha=2"], as_yaml), sweep
     ),
+    "page": one_file("a.html", changed(PAGE, as_page), read_page),
     "note": one_file("a.json", changed({"id": "0123abcd"}), note),
 }
 

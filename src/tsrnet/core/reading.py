@@ -81,6 +81,14 @@ def read_json(path: Path, *, entry: Callable[[dict[str, Any]], Any] = lambda val
     that is none (a half of a surrogate pair), and for whole numbers of more than 300 digits.
     """
 
+    return parse_json(read_text(path), path, entry=entry)
+
+
+def parse_json(
+    text: str, path: Path, *, entry: Callable[[dict[str, Any]], Any] = lambda values: values
+) -> Any:
+    """What JSON from a file says; see `read_json`."""
+
     def unique(pairs: list[tuple[str, Any]]) -> Any:
         values = dict(pairs)
         if len(values) < len(pairs):
@@ -90,7 +98,6 @@ def read_json(path: Path, *, entry: Callable[[dict[str, Any]], Any] = lambda val
             )
         return entry(values)
 
-    text = read_text(path)
     with reading(path, "a JSON file"):
         content = json.loads(text, object_pairs_hook=unique, parse_int=_whole)
         if re.search(r"\\u[dD][89a-fA-F]", text):

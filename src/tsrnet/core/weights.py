@@ -40,6 +40,14 @@ def load_weights(
             raise ValueError(f"NaN or infinite values in {', '.join(broken[:3])}")
 
 
+def check_size(build: Callable[[], nn.Module], path: Path) -> None:
+    """UserError where a file is too small for the weights of a module, before memory is taken for it."""
+    with reading(path, "a file with weights", do="give another file"), torch.device("meta"):
+        numbers, size = sum(one.numel() for one in build().parameters()), path.stat().st_size
+        if numbers > size:
+            raise ValueError(f"{size:,} bytes, the network has {numbers:,} weights")
+
+
 def read_state(path: Path) -> State:
     """The state dict of a file of `torch.save`, of a Lightning checkpoint or of a .safetensors file."""
     if path.suffix == ".safetensors":

@@ -8,6 +8,7 @@ import os
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from tsrnet.core.errors import UserError
-from tsrnet.core.weights import load_weights
+from tsrnet.core.weights import check_size, load_weights
 from tsrnet.datasets.batch import Sample, VideoBatch
 from tsrnet.evaluation.localize_videos import localize_batch
 from tsrnet.evaluation.predictions import PredictionBatch
@@ -129,18 +130,22 @@ class Detector:
     def _load(self, stream: str) -> None:
         """The network of a stream, with its backbone where that has learned, too."""
         config, described = self._config, self._description
-        module = TSRNetModule(
+        weights = self._folder / f"{stream}.safetensors"
+        build = partial(
+            TSRNetModule,
             model=config.tested_model,
             localization=config.localization,
             num_features=described.num_features[stream],
             classes=described.classes,
         )
+        check_size(build, weights)
+        module = build()
         network: nn.Module = module.model
         if config.finetune:
             backbone = Backbone(config.extraction.settings.backbone, stream=stream)
             self._backbones[stream] = backbone.to(self._device)
             network = EndToEnd(backbone, module.model, config.finetune.settings)
-        load_weights(network, self._folder / f"{stream}.safetensors", need=f"the run's {stream} network")
+        load_weights(network, weights, need=f"the run's {stream} network")
         self._modules[stream] = module.to(self._device)
         network.eval().requires_grad_(False)
 

@@ -15,6 +15,8 @@ import numpy.typing as npt
 
 from tsrnet.core.errors import UserError
 from tsrnet.core.files import atomic_path
+from tsrnet.core.reading import as_kind, parse_json, reading
+from tsrnet.core.settings import Number
 from tsrnet.reporting.timeline import Detection
 from tsrnet.reporting.web import as_json, html, script_text
 
@@ -73,15 +75,36 @@ def write_page(path: Path, page: Page) -> None:
         file.writelines(parts)
 
 
+@dataclass(frozen=True)
+class _EmbeddedDetection:
+    label: str
+    start_s: Number
+    end_s: Number
+    score: Number
+
+
+@dataclass(frozen=True)
+class _Embedded:
+    """What others read of the data in a page."""
+
+    id: str
+    key: str
+    title: str
+    duration_s: Number
+    detections: tuple[_EmbeddedDetection, ...]
+    probabilities: tuple[tuple[str, Number], ...]
+    thumbnails: tuple[tuple[Number, str], ...]
+
+
 def read_page(path: Path) -> dict[str, Any]:
     """What `write_page` embedded, without the video; UserError for another file."""
-    try:
-        data = json.loads(script_text(path, "data") or "null")
-    except ValueError:
-        data = None
-    if not isinstance(data, dict) or not {"id", "key", "detections", "thumbnails"} <= data.keys():
-        raise UserError(f"{path}: is not a page of this version; run tsrnet.detect or tsrnet.train again")
-    return data
+    with reading(path, "a page of this version", do="run tsrnet.detect or tsrnet.train again"):
+        try:
+            data = parse_json(script_text(path, "data") or "null", path)
+            as_kind(_Embedded, data, path)
+        except UserError as error:
+            raise ValueError(str(error).removeprefix(f"{path}: ")) from error
+        return dict(data)
 
 
 def thin(values: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], int]:

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.distributed.nn.functional import all_gather
 
 from tsrnet.core.errors import UserError
+from tsrnet.core.reading import reading
 from tsrnet.core.settings import KNOWN_KEYS, Count, NonNegative, Positive, settings_of
 from tsrnet.datasets.batch import TrainingBatch, VideoBatch
 from tsrnet.datasets.datamodule import VideoDataModule
@@ -146,7 +147,8 @@ class TSRNetModule(pl.LightningModule):
                 stacklevel=2,
             )
         if isinstance(teacher, str | Path):
-            teacher = TSRNetModule.load_from_checkpoint(teacher, map_location="cpu", weights_only=True)
+            with reading(teacher, "a checkpoint of a TSRNetModule", do="give another file"):
+                teacher = TSRNetModule.load_from_checkpoint(teacher, map_location="cpu", weights_only=True)
         # In a list: a frozen teacher is no part of this module's weights and checkpoints.
         self._teacher = [teacher.model.eval().requires_grad_(False)] if teacher else []
         if teacher and self.transfer.classifier == "teacher":

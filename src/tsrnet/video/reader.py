@@ -20,7 +20,7 @@ from tsrnet.video.time_grid import FRAME_RATE_HZ
 
 _AT_ONCE = 16
 """Frames decoded before they are made small: bounds the memory for 4K videos."""
-_LONGEST_FRAME_S, _LONGEST_MEAN_S = 600.0, 10.0
+_LONGEST_FRAME_S, _LONGEST_MEAN_S = 600.0, 1.0
 """Seconds that one frame may be shown, and that frames may be shown on average: a container whose times say
 more is damaged, and they would become millions of snippets of the same picture."""
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tsrnet.core.errors import UserError
+from tsrnet.core.settings import shown
 from tsrnet.reporting.interchange.video_segments import Reviewed, VideoSegments, checked_segment, classes_of
 
 
@@ -47,8 +48,10 @@ def read_labels(path: str, content: Any) -> Reviewed:
     classes = content.get("classes")
     videos = []
     for video, rows in labels.items():
-        where = f"{path}: video {video!r}"
+        where = f"{path}: video {shown(video)}"
         segments = []
+        if not isinstance(rows, list | None):
+            raise UserError(f"{where}: got {shown(rows)}, need a list of segments; export it again")
         for row in rows or ():
             if not isinstance(row, dict) or "timestamps" not in row:
                 raise UserError(f"{where}: got {row!r:.80}, need timestamps; export with use_timestamps=True")

@@ -27,13 +27,15 @@ def as_json(data: Any) -> str:
 
 def script_text(path: Path, element: str) -> str | None:
     """The text of a page's <script> with this id, None without one; what comes after it is not read."""
-    found = re.compile(f'<script [^>]*id="{re.escape(element)}">(.*?)</script>', re.DOTALL)
-    text = ""
+    begin, end = f' id="{element}">', "</script>"
+    text, start = "", -1
     with path.open(encoding="utf-8", errors="replace") as file:
         while chunk := file.read(_CHUNK):
+            known = max(0, len(text) - len(begin))
             text += chunk
-            if "</script>" in chunk and (match := found.search(text)):
-                return match[1]
+            start = text.find(begin, known) if start < 0 else start
+            if start >= 0 and (stop := text.find(end, max(start, known))) >= 0:
+                return text[start + len(begin) : stop]
     return None
 
 
