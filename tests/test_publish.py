@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from tsrnet import load
 from tsrnet.core.errors import UserError
 from tsrnet.datasets.batch import Sample, VideoBatch
-from tsrnet.inference.onnx import OUTPUTS, TOLERANCE, export_onnx
+from tsrnet.inference.onnx import OUTPUTS, TOLERANCE, _export
 from tsrnet.models.registry import build_model, model_settings
 from tsrnet.pipeline.model_folder import ModelDescription
 
@@ -159,7 +159,9 @@ def hub(tmp_path: Path) -> Iterator[tuple[dict[str, dict[str, bytes]], dict[str,
 
 
 @pytest.mark.process
-def test_networks_go_to_a_hub_and_come_back(prepared: Path, tmp_path: Path, hub: Any) -> None:
+def test_networks_go_to_a_hub_and_come_back(
+    prepared: Path, moving_square: Path, tmp_path: Path, hub: Any
+) -> None:
     pytest.importorskip("huggingface_hub")
     repos, environment = hub
 
@@ -176,7 +178,7 @@ def test_networks_go_to_a_hub_and_come_back(prepared: Path, tmp_path: Path, hub:
     result = python("-c", "import tsrnet; print(*tsrnet.load('hf://me/actions@main').classes)")
     assert result.stdout.split() == list(load(prepared / "run").classes), result.stderr
     assert not list((tmp_path / "hf").rglob("setup.py"))
-    result = python("-m", "tsrnet.detect", "run=hf://me/other", f"video={prepared}")
+    result = python("-m", "tsrnet.detect", "run=hf://me/other", f"video={moving_square}")
     assert result.returncode == 2
     assert result.stderr.splitlines()[-1].startswith("error: hf://me/other: cannot be loaded (")
 
@@ -203,10 +205,10 @@ def test_onnx_gives_what_the_networks_give(command: Command, prepared: Path, tmp
 def test_a_model_that_onnx_cannot_express_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """W-TALC takes the highest eighth of the snippets: a trace would keep the number of one video."""
     pytest.importorskip("onnxruntime")
-    model = build_model(model_settings("wtalc"), num_features=8, num_classes=2)
+    settings = model_settings("wtalc")
+    model = build_model(settings, num_features=8, num_classes=2)
     save_file(model.state_dict(), tmp_path / "rgb.safetensors")
-    described = ModelDescription(3, ("a", "b"), {"rgb": 8}, {}, {"model": {"name": "wtalc"}})
-    monkeypatch.setattr("tsrnet.inference.onnx.read_model", lambda run: (tmp_path, described))
+    described = ModelDescription(3, ("a", "b"), {"rgb": 8}, {}, {})
     with pytest.raises(UserError, match="model=wtalc"):
-        export_onnx(tmp_path, tmp_path / "onnx")
+        _export(tmp_path, described, settings, "rgb", tmp_path / "onnx")
     assert not list((tmp_path / "onnx").iterdir())

@@ -9,14 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from tsrnet.core.errors import UserError
 from tsrnet.core.files import atomic_path
 from tsrnet.core.reading import brief
 from tsrnet.core.weights import State, load_weights
-from tsrnet.models.registry import ModelSettings, build_model, model_name, model_settings
+from tsrnet.models.registry import ModelSettings, build_model, model_name
 from tsrnet.models.video_model import VideoModel
+from tsrnet.pipeline.config import RunConfig
 from tsrnet.pipeline.model_folder import ModelDescription, read_model
 
 OUTPUTS = ("probabilities", "attention_logits", "attention", "activations")
@@ -48,7 +50,7 @@ def export_onnx(run: Path, output: Path) -> list[Path]:
     if not (find_spec("onnx") and find_spec("onnxruntime")):
         raise UserError("onnx and onnxruntime are not installed; pip install 'tsrnet[onnx]'")
     folder, described = read_model(run)
-    settings = model_settings(described.config["model"])
+    settings = RunConfig.from_config(OmegaConf.create(described.config)).tested_model
     return [_export(folder, described, settings, stream, output) for stream in described.num_features]
 
 

@@ -78,6 +78,8 @@ def model_card(
         licence: of the networks, as the Hub calls it ("mit"); None: the card says that none is stated.
     """
     config, features = described["config"], described["features"]
+    stage2 = config.get("stage2") or {"name": "none"}
+    second = f", then {stage2['model']['name']} on its detections" if stage2["name"] != "none" else ""
     transfer = config["transfer"]["fc1"] or config["transfer"]["fc2"]
     flow = features.get("snippets", {}).get("flow") if "flow" in described["num_features"] else None
     return _CARD.format(
@@ -86,7 +88,7 @@ def model_card(
         load=f"hf://{repo}" if repo else "model",
         num_classes=len(described["classes"]),
         dataset=config["dataset"]["name"],
-        model=config["model"]["name"],
+        model=config["model"]["name"] + second,
         streams=", ".join(described["num_features"]),
         transfer="yes" if transfer else "no",
         steps=config["trainer"]["max_steps"],
