@@ -117,7 +117,7 @@ def test_nothing_there_says_where_to_get_it(run: Command) -> None:
     result = run("train")
     assert result.code == 2
     (line,) = result.err.strip().splitlines()
-    for word in ("activity-net.org", "activitynet/annotations", "<id>.mp4", "features=simulated"):
+    for word in ("activity-net.org", "activitynet/annotations", "dataset.videos", "features=simulated"):
         assert word in line
 
 

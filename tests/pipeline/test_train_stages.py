@@ -24,7 +24,7 @@ from tsrnet.models.registry import tsrnet_part
 from tsrnet.pipeline.config import RunConfig
 from tsrnet.pipeline.data import RunData, prepare_data
 from tsrnet.pipeline.reopen import load_checkpoint
-from tsrnet.pipeline.train_stages import StageSpec, run_stage, stages_of
+from tsrnet.pipeline.train_stages import StageSpec, load_stage, run_stage, stages_of
 from tsrnet.synthetic.demo import draw_dataset, trimmed_scripts, untrimmed_scripts
 from tsrnet.synthetic.drawn_annotations import Statistics, published_statistics
 from tsrnet.training.module import TSRNetModule
@@ -110,6 +110,8 @@ def specs(config: DictConfig, stream: str = "rgb") -> StageSpec:
 
 ENUMERATED: dict[str, Any] = {
     "backbone.optimizer.name": "adamw",
+    "batches.max_snippets": 300,
+    "batches.snippets": "crop",
     "dataset.protocol": "activitynet",
     "dataset.test_list": "212",
     "dataset.weak_labels": "meta",
@@ -121,6 +123,8 @@ ENUMERATED: dict[str, Any] = {
     "features.weights": "IMAGENET1K_V1",
     "localization.attention": "raw",
     "localization.nms": 0.5,
+    "localization.rule": {"localization.rule": {"name": "wtalc"}},
+    "localization.soft_nms": {"localization.soft_nms": 0.5, "localization.nms": None},
     "localization.score": "max",
     "localization.threshold": 0.3,
     "logger.entity": "me",
@@ -131,6 +135,7 @@ ENUMERATED: dict[str, Any] = {
     "loss.classification": "bce",
     "loss.sparsity": "l_half",
     "model.attention": "mean",
+    "model.classification": "bce",
     "model.filter_kernel": 3,
     "model.form": "max",
     "model.hidden_size": 64,
@@ -138,6 +143,7 @@ ENUMERATED: dict[str, Any] = {
     "model.merge": "mean",
     "model.pooling": "sum",
     "model.selection": "hard",
+    "model.suppression.classification": "bce",
     "model.suppression.filter_kernel": 3,
     "model.suppression.kernel": 5,
     "model.tsrnet.attention": "mean",
@@ -145,12 +151,15 @@ ENUMERATED: dict[str, Any] = {
     "optimizer.name": "sgd",
     "recipe.attention": "max",
     "stream.names": ["rgb"],
-    "teacher.attention": "mean",
+    "stage2.name": "none",
+    "teacher.attention": "self",
     "trainer.accelerator": "cpu",
     "trainer.gradient_clip": 1.0,
     "trainer.precision": "bf16-mixed",
     "trainer.strategy": "ddp",
     "transfer.bandwidth": 2.0,
+    "transfer.classifier": "fresh",
+    "transfer.kernels": 5,
     "trimmed.features": "other",
     "video.backend": "pyav",
 }
@@ -188,6 +197,7 @@ def leaves(config: DictConfig) -> dict[str, Any]:
 
 ALWAYS = (
     *("localization.*", "report.*", "logger.*", "paths.*", "video.*", "recipe.name", "stream.names"),
+    "stage2.name",
     *(f"trainer.{name}" for name in ("accelerator", "devices", "strategy", "num_nodes", "checkpoint_every")),
     *("dataset.protocol", "dataset.videos", "trimmed.videos", "trimmed.features"),
 )
@@ -195,7 +205,11 @@ ALWAYS = (
 DRAWN = ("backbone.*", "dataset.annotations", "dataset.test_list", "dataset.weak_labels", "trimmed.*")
 """Annotations are drawn; nothing goes through a backbone."""
 NO_OVERLAP = ("pretrain.max_steps",)
-NO_TRANSFER = ("teacher.*", "transfer.bandwidth", *NO_OVERLAP)
+NO_TRANSFER = (
+    "teacher.*",
+    *(f"transfer.{name}" for name in ("bandwidth", "kernels", "per_class", "classifier")),
+    *NO_OVERLAP,
+)
 RIVAL = (*NO_TRANSFER, "loss.*", "recipe.attention", *DRAWN)
 
 
@@ -299,6 +313,9 @@ def test_the_teacher_depends_on_nothing_that_its_training_lacks(folder: Path) ->
         "loss.sparsity": "l_half",
         "transfer.fc1": 0.5,
         "transfer.bandwidth": 2.0,
+        "transfer.kernels": 5,
+        "transfer.per_class": False,
+        "transfer.classifier": "fresh",
         "trainer.max_steps": 7,
         "pretrain.overlap": True,
         "localization.theta": 0.25,
@@ -307,7 +324,7 @@ def test_the_teacher_depends_on_nothing_that_its_training_lacks(folder: Path) ->
     assert teacher(composed(folder, *SIMULATED, "model=tsrnet_plus", "optimizer=features")) == own
     others: dict[str, Any] = {
         "teacher.max_steps": 7,
-        "teacher.attention": "mean",
+        "teacher.attention": "self",
         "seed": 1,
         "loss.classification": "bce",
         "model.dropout": 0.25,
@@ -475,9 +492,9 @@ def test_a_finished_stage_is_found_with_its_weights(folder: Path, fits: Fits) ->
 
 def test_a_stage_that_is_not_there_is_a_mistake_where_nothing_is_trained(folder: Path, fits: Fits) -> None:
     given = composed(folder, *SIMULATED, f"paths.stages={folder}/nothing")
-    config = replace(RunConfig.from_config(given), trains=False)
-    with pytest.raises(UserError, match=r"nothing.tsrnet-rgb-\w+: the network of this run is missing"):
-        run_stage(config, specs(given))
+    with pytest.raises(UserError, match=r"tsrnet-rgb-\w+.*; run the train command again"):
+        load_stage(RunConfig.from_config(given), specs(given))
+    assert not (folder / "nothing").exists()
     assert not fits.calls
 
 

@@ -18,7 +18,7 @@ def wtalc_videos(
     features = read_npy(source)
     if features.ndim != 1 or len(features) != len(records):
         raise UserError(
-            f"{source}: got features of {features.shape} videos, the annotations list {len(records)};"
+            f"{source}: got features of {features.size} videos, the annotations list {len(records)};"
             " need files of one release"
         )
     for video_id, array in zip(records, features, strict=True):
