@@ -2,8 +2,8 @@
 
     python benchmarks/sweep.py --data DIR [--alphas 10 30 100] [--betas 0 0.01 0.1] [--seeds 0 1]
 
-DIR has, or gets, the demo's videos and features (minutes). Each way trains every setting in a folder of stages
-of its own. It fails if the two ways give different metrics, or train a network that no setting uses.
+DIR has, or gets, the demo's videos and features (minutes). Each way trains every setting in its own folder of
+stages. It fails if the two ways give different metrics, or train a network that no setting uses.
 """
 
 from __future__ import annotations
