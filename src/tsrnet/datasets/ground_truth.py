@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from tsrnet.core.errors import UserError
 from tsrnet.core.reading import read_json, read_text
@@ -41,9 +42,12 @@ def read_ground_truth(
     Raises:
         UserError: a file is wrong, has no such subset, or other videos than `protocol` or `videos` name.
     """
-    read = list(_text_records(path) if path.is_dir() else activitynet_records(path, read_database(path)))
+    database = {} if path.is_dir() else read_database(path)
+    read = list(_text_records(path) if path.is_dir() else _outline(path, database))
     names = _subset_names(read, subset, protocol)
     records = [record for record in read if record.subset in names]
+    if database:
+        records = list(activitynet_records(path, {record.id: database[record.id] for record in records}))
     if not records:
         there = ", ".join(sorted({record.subset for record in read})) or "none"
         wanted = subset or protocol.subset
@@ -65,6 +69,16 @@ def read_ground_truth(
     elsewhere = {record.id: record.subset for record in read if record.subset not in names}
     truth = _ground_truth(kept, ignored, ", ".join(names), elsewhere)
     return truth if videos is None else replace(truth, only=str(videos))
+
+
+def _outline(path: Path, database: Mapping[str, Any]) -> Iterable[VideoRecord]:
+    """What entries say of their subset, and whether they have labels: of most nothing else is needed."""
+    for video_id, entry in database.items():
+        if not isinstance(entry, dict) or not isinstance(entry.get("subset"), str):
+            yield from activitynet_records(path, {video_id: entry})  # which says what is wrong
+        else:
+            labels = ("any",) if entry.get("annotations") else ()
+            yield VideoRecord(video_id, entry["subset"], None, labels, ())
 
 
 def _text_records(folder: Path) -> Iterable[VideoRecord]:
