@@ -19,13 +19,14 @@ from pathlib import Path
 import numpy as np
 
 from tsrnet.evaluation.localize_videos import localize_videos
-from tsrnet.evaluation.predictions import ActivationStore, VideoActivations
+from tsrnet.evaluation.predictions import PredictionStore, VideoPredictions, _Part
 from tsrnet.localization.settings import LocalizationSettings
 from tsrnet.metrics.detection import Segments
 from tsrnet.metrics.protocols import PROTOCOLS
+from tsrnet.video.time_grid import TimeGrid
 
 
-def drawn(arguments: argparse.Namespace, seed: int) -> Iterator[VideoActivations]:
+def drawn(arguments: argparse.Namespace, seed: int) -> Iterator[VideoPredictions]:
     rng = np.random.default_rng(seed)
     noise = rng.normal(-3, 1, (arguments.snippets, arguments.classes)).astype(np.float16)
     times = np.arange(arguments.snippets)
@@ -38,7 +39,7 @@ def drawn(arguments: argparse.Namespace, seed: int) -> Iterator[VideoActivations
         powers = np.exp(logits - logits.max())
         probabilities = np.full(arguments.classes, 0.1 / arguments.classes, np.float32)
         probabilities[number % arguments.classes] += 0.9
-        yield VideoActivations(f"video_{number}", probabilities, logits, powers / powers.sum(), activations)
+        yield VideoPredictions(f"video_{number}", probabilities, logits, powers / powers.sum(), activations)
 
 
 def main() -> None:
@@ -50,16 +51,23 @@ def main() -> None:
     arguments = parser.parse_args()
     settings = LocalizationSettings(min_probability=0.0 if arguments.all_classes else 0.1)
     with tempfile.TemporaryDirectory() as folder:
-        stores = {stream: ActivationStore(Path(folder) / stream) for stream in ("rgb", "flow")}
+        stores = {stream: PredictionStore(Path(folder) / stream) for stream in ("rgb", "flow")}
         start = time.perf_counter()
         for seed, store in enumerate(stores.values()):
-            store.write(drawn(arguments, seed), {})
+            store.folder.mkdir()
+            part = _Part(store.folder, 0)
+            for video in drawn(arguments, seed):
+                part.add(video)
+            part.close()
+            (store.folder / "part.0.json").rename(store.folder / "videos.json")
         num_bytes = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
         print(f"drawn and written: {num_bytes / 1e9:.2f} GB, {time.perf_counter() - start:.0f} s")
         start = time.perf_counter()
         rows = [
             np.stack([np.full(len(r.runs.label), number), *vars(r.runs).values()], axis=1)
-            for number, r in enumerate(localize_videos(stores, settings, rate_hz=lambda name, length: 6.0))
+            for number, r in enumerate(
+                localize_videos(stores, settings, grid_of=lambda name, length: TimeGrid())
+            )
         ]
         seconds = time.perf_counter() - start
     table = np.concatenate(rows)
