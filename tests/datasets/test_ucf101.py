@@ -83,6 +83,7 @@ def test_a_missing_file_is_named(lists: Path, name: str) -> None:
         ("classInd.txt", "2 ", "7 ", r"classInd\.txt, line 2: got '7 HandstandPushups', need '2 <class>'"),
         ("classInd.txt", "YoYo", "Archery", r"line 3.*each once"),
         ("classInd.txt", "YoYo", "..", r"line 3"),
+        ("classInd.txt", "YoYo", "Yo\0Yo", r"line 3"),
         ("trainlist01.txt", "YoYo/", "Yoyo/", r"trainlist01\.txt, line 3: got label 'Yoyo'.*mean 'YoYo'"),
         ("trainlist01.txt", "YoYo/", "", r"line 3: got 'v_YoYo.*need <class>/<clip>\.avi"),
         ("testlist01.txt", "c01.avi", "c01.txt", r"testlist01\.txt, line 1.*need <class>/<clip>\.avi"),

@@ -351,6 +351,7 @@ ANNOTATION = {"result": [region("Run")]}
         (read_tasks, [task(ANNOTATION, video="")], "need the address of the video as 'video'"),
         (read_tasks, [task(ANNOTATION), task(ANNOTATION)], "task 7: video 'a' has another task, too"),
         (read_labels, [], 'lacks "labels"'),
+        (read_labels, {"labels": {"a": True}}, "need a list of segments"),
         (read_labels, {"labels": {"a": [{"label": "Run", "support": [1, 9]}]}}, "use_timestamps=True"),
         (read_labels, {"labels": {"a": [[]]}}, "video 'a': got []"),
         (read_labels, labels(timestamps=[1]), "video 'a': got timestamps [1], need [start, end]"),

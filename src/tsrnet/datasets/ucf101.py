@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from tsrnet.core.errors import UserError
 from tsrnet.core.reading import read_text
-from tsrnet.core.settings import shown
+from tsrnet.core.settings import is_name, shown
 from tsrnet.datasets.records import VideoDataset, VideoRecord, check_label, check_records
 from tsrnet.datasets.subsets import Parts
 from tsrnet.datasets.video_folder import VideoFolder, without_suffix
@@ -71,7 +71,7 @@ def _read_classes(path: Path) -> tuple[str, ...]:
         if not words:
             continue
         expected = len(words) == 2 and words[0] == str(len(names) + 1)
-        if not expected or words[1] in names or words[1].startswith("."):
+        if not expected or words[1] in names or words[1].startswith(".") or not is_name(words[1]):
             raise UserError(
                 f"{path}, line {number}: got {shown(line)}, need '{len(names) + 1} <class>', each once"
             )
