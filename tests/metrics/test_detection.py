@@ -11,6 +11,7 @@ from tsrnet.metrics.detection import (
     tiou,
 )
 from tsrnet.metrics.thumos14 import thumos14_average_precisions
+from tsrnet.metrics.ties import tie_sensitivity
 
 Row = tuple[int, int, float, float, float]
 THRESHOLDS = (0.1, 0.25, 0.5, 0.75, 1.0)
@@ -171,6 +172,16 @@ def test_a_hundred_thousand_detections_that_overlap_each_other() -> None:
     # The best detections take all that any reaches; a threshold of 1 is reached by none.
     assert hits.sum(axis=0).tolist() == [5, 5, 5, 3, 0]
     assert np.flatnonzero(hits[:, 2]).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_a_hundred_thousand_ties_are_bounded_without_following_them() -> None:
+    truth = Segments.of([(0, 0, start, start + 100.0, 0) for start in (0, 1, 1, 2)])
+    rows = [(0, 0, i % 4, i % 4 + 100.0, (i % 3) / 2) for i in range(100_000)]
+    thresholds = np.array(THRESHOLDS)
+    matches = match(Segments.of(rows), truth, thresholds)
+    change = tie_sensitivity(matches, truth, thresholds)
+    assert ((change >= 0) & (change <= 1)).all()
+    assert matches.true.sum(axis=0).tolist() == [4] * len(THRESHOLDS)
 
 
 def test_average_precision_of_known_cases() -> None:

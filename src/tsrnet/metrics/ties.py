@@ -41,10 +41,10 @@ def tie_sensitivity(matches: Matches, truth: Segments, thresholds: Floats) -> Fl
     steps_left = _MOST_STEPS
     for rows, overlap in _groups_with_ties(matches.detections, truth, float(thresholds.min())):
         near = overlap.max(axis=1)[:, None] >= thresholds
+        steps_left -= int(near.sum())
         if steps_left <= 0:
             least[rows], most[rows] = False, near & (near.cumsum(axis=0) <= overlap.shape[1])
             continue
-        steps_left -= int(near.sum())
         score, overlaps = matches.detections.score[rows].tolist(), overlap.tolist()
         kinds = np.unique(overlap, axis=1, return_inverse=True)[1].tolist()
         for column, threshold in enumerate(thresholds.tolist()):
@@ -114,7 +114,8 @@ def _independent(options: Mapping[int, list[Option]]) -> list[list[int]]:
         bits, members = sum(bit for _, bit, _ in found), [i]
         for group in [group for group in groups if group[0] & bits]:
             groups.remove(group)
-            bits, members = bits | group[0], group[1] + members
+            group[1].extend(members)  # not a copy: all may be one group
+            bits, members = bits | group[0], group[1]
         groups.append((bits, members))
     return [sorted(members) for bits, members in groups if bits.bit_count() > 1]
 
@@ -148,6 +149,8 @@ def _after(
 ) -> tuple[set[Bits], int]:
     """What may be taken after detections of equal scores, in any order; nothing: too much to follow."""
     steps = 0
+    if len(block) * (len(block) - 1) // 2 > _MOST_STATES:  # so many after two of them
+        return set(), len(block)
     reached = {(taken, frozenset(block)) for taken in states}
     for _ in block:
         reached = {
