@@ -13,6 +13,7 @@ import torch
 from fuzzing import Reader, as_json, as_yaml, changed, changed_bytes, check_reader, one_file
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
+from safetensors.torch import save
 
 from tsrnet.core.reading import read_json
 from tsrnet.core.weights import load_weights
@@ -259,6 +260,7 @@ READERS: dict[str, Reader] = {
         imported,
     ),
     "weights": one_file("a.pt", weight_files, backbone),
+    "safetensors": one_file("a.safetensors", changed_bytes(save(STATE)), backbone),
     "model.json": one_file("model/model.json", changed(MODEL), lambda path: read_model(path.parents[1])),
     "config.yaml": one_file("config.yaml", changed(CONFIG, as_yaml), lambda path: _config_of(path.parent)),
     "config": one_file("a.json", changed(CONFIG), lambda path: stored_config(read_json(path), path)),

@@ -21,6 +21,8 @@ from tsrnet.core.settings import settings_of
 T = TypeVar("T")
 _MOST_DIGITS = 300
 """Of a whole number: with more it is no float."""
+_LARGEST = 4_000_000_000
+"""Bytes of a text; the largest submissions to ActivityNet have 0.5 GB."""
 _DEEPEST = 50
 """Levels of lists and mappings in a file."""
 _LONGEST_YAML = 100_000
@@ -69,8 +71,10 @@ def brief(error: BaseException) -> str:
 
 
 def read_text(path: Path) -> str:
-    """The text of a file; UserError when it is missing or not UTF-8."""
+    """The text of a file; UserError when it is missing, not UTF-8 or larger than memory may be."""
     with reading(path, "readable text", do="need UTF-8 (in a spreadsheet, save it as CSV UTF-8)"):
+        if (size := path.stat().st_size) > _LARGEST:
+            raise ValueError(f"{size / 1e9:.1f} GB")
         return path.read_text(encoding="utf-8-sig")
 
 
