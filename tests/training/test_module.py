@@ -130,6 +130,32 @@ def test_the_classifier_starts_from_the_teacher_s() -> None:
         assert ours.fc2.weight.data_ptr() != theirs.fc2.weight.data_ptr()
 
 
+@pytest.mark.parametrize(
+    ("teacher", "student", "message"),
+    [
+        (
+            TSRNetSettings(hidden_size=5),
+            TSRNetSettings(),
+            r"got FC1 of size \(5, 4\), the network has \(256, 4\)",
+        ),
+        (TSRNetSettings(), "basnet", "BaSNet: has no FC1 and FC2"),
+    ],
+)
+def test_a_teacher_of_another_kind_is_refused(teacher: Any, student: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        TSRNetModule(**SIZES, teacher=TSRNetModule(**SIZES, model=teacher, losses=None), model=student)
+
+
+def test_a_class_that_the_teacher_lacks_starts_fresh() -> None:
+    """Also where the data pairs it with clips."""
+    teacher = TSRNetModule(num_features=4, classes=("run",), model=SETTINGS)
+    data: Any = SimpleNamespace(num_features=4, classes=CLASSES, class_map={"run": "run", "jump": "leap"})
+    started = TSRNetModule(data=data, teacher=teacher, model=SETTINGS, network=network(1))
+    rows = started.model.classification.fc2.weight
+    assert torch.equal(rows[2], teacher.model.classification.fc2.weight[0])
+    assert torch.equal(rows[:2], network(1).classifier.fc2.weight[:2])
+
+
 @pytest.mark.parametrize("pairs", [0, 1])
 def test_under_two_pairs_there_is_no_transfer(pairs: int) -> None:
     transfer = TransferSettings(1.0, 1.0, classifier="fresh")

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from tsrnet.core.errors import UserError
+
 
 class Classifier(nn.Module):
     """Two fully connected layers; `hidden` and `scores` are called apart because eq. (8) needs both."""
@@ -29,11 +31,20 @@ class Classifier(nn.Module):
 
     @torch.no_grad()
     def start_from(self, teacher: Classifier, rows: Mapping[int, int]) -> None:
-        """Copy a teacher's FC1 and rows of FC2 (D18). `rows`: class here -> class of the teacher."""
+        """Copy a teacher's FC1 and rows of FC2 (D18). `rows`: class here -> class of the teacher.
+
+        Raises UserError if the layers of the two have other sizes.
+        """
+        if self.fc1.weight.shape != teacher.fc1.weight.shape:
+            ours, theirs = (tuple(one.fc1.weight.shape) for one in (self, teacher))
+            raise UserError(
+                f"teacher: got FC1 of size {theirs}, the network has {ours}; train the teacher with the same"
+                " features, model.hidden_size and model.hops"
+            )
         self.fc1.load_state_dict(teacher.fc1.state_dict())
-        ours, theirs = list(rows), list(rows.values())
-        self.fc2.weight[ours] = teacher.fc2.weight[theirs]
-        self.fc2.bias[ours] = teacher.fc2.bias[theirs]
+        here, there = list(rows), list(rows.values())
+        self.fc2.weight[here] = teacher.fc2.weight[there]
+        self.fc2.bias[here] = teacher.fc2.bias[there]
 
     def activations(self, inputs: Tensor) -> Tensor:
         """FC2(ReLU(FC1(x))) without dropout: v_c^T x_i of eq. (10), see D6 of the fidelity table."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from tsrnet.core.errors import UserError
 from tsrnet.models.classifier import Classifier
 
 
@@ -49,8 +50,10 @@ class VideoModel(nn.Module):
 
     @property
     def classification(self) -> Classifier:
-        """FC1 and FC2, of a model that knowledge can be transferred to."""
-        raise NotImplementedError
+        """FC1 and FC2. UserError: this model has none, so no knowledge is transferred to or from it."""
+        raise UserError(
+            f"{type(self).__name__}: has no FC1 and FC2 to transfer between; give no teacher (transfer=none)"
+        )
 
     def rate_groups(self) -> list[tuple[float, list[nn.Parameter]]]:
         """All parameters in groups, each with a factor for the learning rate."""

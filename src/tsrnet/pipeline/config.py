@@ -146,7 +146,7 @@ class RunConfig:
             if config.pretrain.overlap
             else 0,
             batch_size=_checked(Count, config.optimizer.batch_size, "optimizer.batch_size"),
-            batches=settings_of(BatchSettings, config.get("batches", {}), where="batches"),
+            batches=settings_of(BatchSettings, config.batches, where="batches"),
             finetune=_finetune(config),
             stage2=_stage2(config),
             holdout=_checked(ShareBelowOne, config.holdout, "holdout"),
@@ -299,8 +299,8 @@ def _finetune(config: DictConfig) -> FinetuneConfig | None:
 
 
 def _stage2(config: DictConfig) -> Stage2Config | None:
-    node = config.get("stage2", {})
-    if node.get("name", "none") == "none":
+    node = config.stage2
+    if node.name == "none":
         return None
     if node.name != "pseudo":
         raise UserError(f"stage2.name: got {node.name}, need none or pseudo")
@@ -319,7 +319,7 @@ def _stage2(config: DictConfig) -> Stage2Config | None:
 def _localization(config: DictConfig) -> LocalizationSettings:
     """Of the test; the attention of a second stage has a form of its own."""
     values = _plain(config.localization)
-    if config.get("stage2", {}).get("name", "none") != "none":
+    if config.stage2.name != "none":
         values = {**values, "attention": config.stage2.attention}
     return settings_of(LocalizationSettings, values, where="localization")
 

@@ -53,7 +53,7 @@ class _Paths:
 
 
 @dataclass(frozen=True)
-class _Logger:
+class _Named:
     name: str
 
 
@@ -79,4 +79,6 @@ class Sections:
     localization: dict[str, Any]
     report: _Report
     paths: _Paths
-    logger: _Logger
+    logger: _Named
+    batches: dict[str, Any]
+    stage2: _Named

@@ -75,7 +75,8 @@ class TSRNetModule(pl.LightningModule):
     Args:
         data: gives the number of features and the classes. The data itself is not kept.
         teacher: a module trained on trimmed clips, or the path of its checkpoint. It is frozen (D12) and not
-            part of the checkpoints of this module. None: no knowledge transfer.
+            part of the checkpoints of this module. FC1 and FC2 start from its weights (D18), unless
+            `transfer.classifier` is "fresh". None: no knowledge transfer.
         model: the name of a model, or its name and settings: `{"name": "tsrnet", "hops": 2}`.
         losses: weights and forms of L_SA, eq. (2) to (5). None: only L_class, as for a teacher. Models other
             than TSRNet have their own losses.
@@ -154,7 +155,9 @@ class TSRNetModule(pl.LightningModule):
         if teacher and self.transfer.classifier == "teacher":
             known = {name: row for row, name in enumerate(teacher.classes)}
             pairs = (data.class_map if data else {}) or {name: name for name in known}
-            rows = {row: known[pairs[name]] for row, name in enumerate(self.classes) if name in pairs}
+            rows = {
+                row: known[pairs[name]] for row, name in enumerate(self.classes) if pairs.get(name) in known
+            }
             self.model.classification.start_from(teacher.model.classification, rows)
 
     def forward(self, features: Tensor, mask: Tensor) -> SnippetPredictions:
