@@ -127,6 +127,13 @@ def test_a_wrong_call_leaves_nothing(
     assert not list(tmp_path.iterdir())
 
 
+def test_missing_data_leaves_nothing_with_wandb(command: Command, tmp_path: Path) -> None:
+    """Its run starts when there is something to log."""
+    result = command("train", "dataset=activitynet", "logger=wandb", "logger.mode=offline", folder=tmp_path)
+    assert "there are no annotations of activitynet" in result.mistake
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_wrong_call_leaves_what_was_there(command: Command, tmp_path: Path) -> None:
     """Also where it is told to write."""
     (tmp_path / "run").mkdir()

@@ -29,15 +29,15 @@ def run(
         f"recipe: {given.recipe.name} (alpha {config.losses.alpha:g}, {config.trainer.max_steps} steps,"
         f" attention {config.localization.attention} in eq. (10))"
     )
+    data = prepare_data(
+        config.dataset,
+        config.features,
+        features_root=config.features_root,
+        streams=config.streams,
+        protocol=config.protocol,
+        holdout=config.holdout,
+    )
     with open_run(config, given, folder, name=name, group=group) as wandb:
-        data = prepare_data(
-            config.dataset,
-            config.features,
-            features_root=config.features_root,
-            streams=config.streams,
-            protocol=config.protocol,
-            holdout=config.holdout,
-        )
         stages = {stream: stages_of(config, data, stream) for stream in config.streams}
         keys = [key for stage in stages.values() for key in stage.keys]
         waiting = dict.fromkeys(key for key in keys if not is_sealed(config.stages_root / key))
