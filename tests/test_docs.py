@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import json
 import re
 import runpy
 import shlex
@@ -148,6 +149,13 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert target.exists(), f"{page.name}: {link}"
         if anchor:
             assert anchor in slugs(target), f"{page.name}: {link}"
+
+
+def test_links_of_notebooks_lead_somewhere() -> None:
+    for notebook in (ROOT / "notebooks").glob("*.ipynb"):
+        cells = [cell for cell in json.loads(notebook.read_text())["cells"] if cell["cell_type"] == "markdown"]
+        for link in re.findall(r"\]\(([^)\s]+)\)", "".join("".join(cell["source"]) for cell in cells)):
+            assert (notebook.parent / link).exists(), f"{notebook.name}: {link}"
 
 
 def test_files_that_pages_name_are_there() -> None:
