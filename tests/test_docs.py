@@ -153,8 +153,9 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_links_of_notebooks_lead_somewhere() -> None:
     for notebook in (ROOT / "notebooks").glob("*.ipynb"):
-        cells = [cell for cell in json.loads(notebook.read_text())["cells"] if cell["cell_type"] == "markdown"]
-        for link in re.findall(r"\]\(([^)\s]+)\)", "".join("".join(cell["source"]) for cell in cells)):
+        cells = json.loads(notebook.read_text())["cells"]
+        prose = "".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+        for link in re.findall(r"\]\(([^)\s]+)\)", prose):
             assert (notebook.parent / link).exists(), f"{notebook.name}: {link}"
 
 
