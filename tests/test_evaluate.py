@@ -108,7 +108,7 @@ def test_weights_of_another_stream_or_of_other_classes_are_refused(
     folder = root / "data" / "stages"
     result = evaluate("run=rgb", f"checkpoint={folder / stages['flow']}/weights.pt")
     assert result.code == 2
-    assert "is of stream=flow, the run's is rgb" in result.err
+    assert "is of stream=flow, the run has stream=rgb" in result.err
     shutil.copytree(folder / stages["rgb"], tmp_path / "stage")
     said = read(tmp_path / "stage" / "identity.json")
     said["classes"][2] = "Juggling"

@@ -208,7 +208,7 @@ def test_weights_that_cannot_be_downloaded_are_one_line(
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr("torch.hub.urlopen", no_network)
     for name in ("resnet18", "r3d_18"):
-        with pytest.raises(UserError, match=rf"{name}'s cannot be downloaded \(.*no network.*give a file"):
+        with pytest.raises(UserError, match=rf"cannot be downloaded for {name} \(.*no network.*give a file"):
             load_backbone(name, stream="rgb", weights="pretrained")
 
 

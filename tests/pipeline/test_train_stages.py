@@ -502,7 +502,7 @@ def test_weights_of_the_other_stream_are_refused(folder: Path, fits: Fits) -> No
     given = composed(folder, *SIMULATED, f"paths.stages={folder}/origin", "transfer=none")
     config, rgb, flow = RunConfig.from_config(given), specs(given), specs(given, "flow")
     run_stage(config, flow)
-    with pytest.raises(UserError, match="is of stream=flow, the run's is rgb"):
+    with pytest.raises(UserError, match="is of stream=flow, the run has stream=rgb"):
         load_checkpoint(config, rgb, flow.stage(config.stages_root).weights)
 
 

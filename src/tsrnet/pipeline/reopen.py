@@ -190,7 +190,7 @@ def _check_origin(path: Path, stream: str, classes: tuple[str, ...]) -> None:
     except UserError:  # a file alone says nothing of itself but its sizes
         return
     if (own := said.data.get("stream", stream)) != stream:
-        raise UserError(f"checkpoint: {path}: is of stream={own}, the run's is {stream}")
+        raise UserError(f"checkpoint: {path}: is of stream={own}, the run has stream={stream}")
     known = said.classes or classes
     if list(known) != list(classes):
         differing = sorted(set(known) ^ set(classes)) or ["their order"]

@@ -48,8 +48,8 @@ def raft(method: RAFT, device: str = "cpu") -> nn.Module:
         network: nn.Module = get_model(method.method, weights=published)
     except (OSError, RuntimeError) as error:
         raise UserError(
-            f"features.flow.weights: got {method.weights}, {method.method}'s cannot be downloaded ({error});"
-            " give a file"
+            f"features.flow.weights: got {method.weights}, which cannot be downloaded for {method.method}"
+            f" ({error}); give a file"
         ) from error
     if published is None:
         load_weights(network, file, need=method.method)

@@ -115,5 +115,5 @@ def downloading(name: str, weights: str | None) -> Iterator[None]:
             raise
         reason = str(error).strip().split("\n")[0][:160]
         raise UserError(
-            f"features.weights: got {weights}, {name}'s cannot be downloaded ({reason}); give a file"
+            f"features.weights: got {weights}, which cannot be downloaded for {name} ({reason}); give a file"
         ) from error
