@@ -17,7 +17,7 @@ from safetensors.torch import save
 
 from tsrnet.core.reading import read_json
 from tsrnet.core.weights import load_weights
-from tsrnet.datasets.layouts.annotations import read_wtalc
+from tsrnet.datasets.activitynet import read_activitynet
 from tsrnet.datasets.layouts.importer import import_features
 from tsrnet.datasets.layouts.videos import LayoutSettings
 from tsrnet.features.backbones.network import Network
@@ -51,12 +51,13 @@ PLAN = {
     "settings": {"seed": 0},
     "left_out": {"x.mp4": "short"},
     "trimmed": {"Run": ["Run/a.mp4"]},
-    "videos": {
-        "untrimmed_0": {
+    "videos": [
+        {
+            "id": "untrimmed_0",
             "subset": "training",
-            "parts": [{"clip": "Run/b.mp4", "start": 0, "end": 2.5, "label": "Run"}],
+            "parts": [{"clip": "Run/b.mp4", "start": 0, "num_frames": 75, "label": "Run"}],
         }
-    },
+    ],
 }
 FEATURES = {
     "backbone": "resnet",
@@ -168,7 +169,7 @@ array_files = (
 def wtalc(folder: Path, content: tuple[str, bytes]) -> None:
     for name, whole in {**WTALC, content[0]: content[1]}.items():
         (folder / f"{name}.npy").write_bytes(whole)
-    read_wtalc(folder, folder)
+    read_activitynet(folder, folder)
 
 
 def stored_features(folder: Path, content: bytes) -> None:

@@ -30,8 +30,8 @@ from tsrnet.core.workers import worker_pool
 from tsrnet.datasets.records import listed
 from tsrnet.synthetic.compose_clips import find_clips, usable_clips
 from tsrnet.synthetic.compose_plan import PlanSettings, make_plan
-from tsrnet.synthetic.compose_record import ComposedVideo, Plan, plan_json, read_plan
-from tsrnet.synthetic.compose_video import Fit, Stretch, VideoJob, write_job
+from tsrnet.synthetic.compose_record import Plan, read_plan, write_plan
+from tsrnet.synthetic.compose_video import Composer, Fit
 
 FORMAT = 1
 """Raise it when the same seed gives other videos."""
@@ -95,7 +95,7 @@ def compose(settings: ComposeSettings) -> Plan:
         if any((output / name).exists() for name in ("annotations.json", "untrimmed", "trimmed")):
             raise UserError(f"output: got {output}, which holds videos from elsewhere; give another folder")
         plan = _plan(settings)
-        _write(output / PLAN_FILE, plan_json(plan, settings.identity))
+        write_plan(output / PLAN_FILE, plan, settings.identity)
     for folder in (output, output / "trimmed"):
         remove_parts_of_the_dead(folder)
     _write(output / "annotations.json", json.dumps(ground_truth(plan, settings), indent=1))
@@ -153,21 +153,12 @@ def _plan(settings: ComposeSettings) -> Plan:
 
 
 def _write_videos(plan: Plan, settings: ComposeSettings) -> None:
+    size = (settings.width, settings.height)
     folder = make_folder(Path(settings.output) / "untrimmed")
-    clips, background = Path(settings.clips), settings.background_folder
-
-    def job(video: ComposedVideo) -> VideoJob:
-        stretches = [
-            Stretch((background if part.label is None else clips) / part.clip, part.start, part.num_frames)
-            for part in video.parts
-        ]
-        path = folder / f"{video.id}.mp4"
-        return VideoJob(path, stretches, settings.width, settings.height, settings.fit)
-
-    jobs = [one for one in map(job, plan.videos) if not one.path.exists()]
-    if jobs:
+    composer = Composer(Path(settings.clips), settings.background_folder, folder, *size, settings.fit)
+    if missing := [video for video in plan.videos if not composer.path(video).exists()]:
         with worker_pool(settings.workers) as pool:
-            for _ in track(pool.map(write_job, jobs), total=len(jobs), what="composing videos"):
+            for _ in track(pool.map(composer, missing), total=len(missing), what="composing videos"):
                 pass
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -13,6 +13,7 @@ import numpy as np
 from tsrnet.core.errors import UserError
 from tsrnet.core.files import atomic_path
 from tsrnet.synthetic.compose_plan import MIN_CLIP_S
+from tsrnet.synthetic.compose_record import ComposedVideo
 from tsrnet.video.reader import Image, UnreadableVideoError, VideoFrames
 from tsrnet.video.time_grid import FRAME_RATE_HZ
 from tsrnet.video.writer import write_video
@@ -21,26 +22,6 @@ LONGEST_S = 600
 """Of a longer clip the rest is not used: every clip is decoded once to see whether it is whole."""
 
 Fit: TypeAlias = Literal["crop", "letterbox"]
-
-
-@dataclass(frozen=True)
-class Stretch:
-    """Frames `start`, ..., `start + num_frames - 1` (at 30 Hz) of a file."""
-
-    file: Path
-    start: int
-    num_frames: int
-
-
-@dataclass(frozen=True)
-class VideoJob:
-    """A file to write: its stretches in order, size in pixels, how frames of another shape are fitted."""
-
-    path: Path
-    stretches: Sequence[Stretch]
-    width: int
-    height: int
-    fit: Fit
 
 
 class ClipFrames(VideoFrames):
@@ -71,22 +52,37 @@ def examine_clip(path: Path) -> int | str:
     return count
 
 
-def write_job(job: VideoJob) -> None:
-    """Write the file, whole or not at all; UserError that names a clip that cannot be read."""
-    with atomic_path(job.path) as part:
-        write_video(part, _frames(job), frame_rate_hz=FRAME_RATE_HZ)
+@dataclass(frozen=True)
+class Composer:
+    """Writes composed videos: the folders of clips, of background and of the videos; pixels; how frames of
+    another shape are fitted."""
 
+    clips: Path
+    background: Path
+    output: Path
+    width: int
+    height: int
+    fit: Fit
 
-def _frames(job: VideoJob) -> Iterator[Image]:
-    for stretch in job.stretches:
-        try:
-            for frame in ClipFrames(stretch.file).between(stretch.start, stretch.start + stretch.num_frames):
-                yield fit_frame(frame, job.width, job.height, job.fit)
-        except UnreadableVideoError as error:
-            raise UserError(
-                f"{stretch.file}: {error}, but it could be read when the videos were planned; put it back, or"
-                " compose into another output"
-            ) from error
+    def path(self, video: ComposedVideo) -> Path:
+        return self.output / f"{video.id}.mp4"
+
+    def __call__(self, video: ComposedVideo) -> None:
+        """Write the file, whole or not at all; UserError that names a clip that cannot be read."""
+        with atomic_path(self.path(video)) as part:
+            write_video(part, self._frames(video), frame_rate_hz=FRAME_RATE_HZ)
+
+    def _frames(self, video: ComposedVideo) -> Iterator[Image]:
+        for part in video.parts:
+            file = (self.background if part.label is None else self.clips) / part.clip
+            try:
+                for frame in ClipFrames(file).between(part.start, part.start + part.num_frames):
+                    yield fit_frame(frame, self.width, self.height, self.fit)
+            except UnreadableVideoError as error:
+                raise UserError(
+                    f"{file}: {error}, but it could be read when the videos were planned; put it back, or"
+                    " compose into another output"
+                ) from error
 
 
 def fit_frame(frame: Image, width: int, height: int, fit: Fit) -> Image:
