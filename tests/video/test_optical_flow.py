@@ -93,7 +93,7 @@ def test_flow_settings_are_those_of_the_method() -> None:
     [
         (
             {"method": "farneback"},
-            "features.flow.method: got 'farneback', need one of tvl1, dis, raft_small, raft_large",
+            "features.flow.method: got farneback, need one of dis, raft_large, raft_small, tvl1",
         ),
         (
             {"method": "dis", "preset": "slow"},

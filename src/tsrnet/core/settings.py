@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import re
 import reprlib
+from pathlib import Path
 from typing import Annotated, Any, TypeAlias, TypeVar
 
 from omegaconf import OmegaConf
@@ -58,6 +59,10 @@ def as_number(text: str) -> float:
     return float(text)
 
 
+def _path(value: Any) -> Any:
+    return str(value) if type(value) is int else value  # Hydra takes the folder 2024 for a number
+
+
 def _number(value: Any) -> Any:
     return as_number(value) if isinstance(value, str) else _refuse_bool(value)
 
@@ -72,6 +77,7 @@ Share = Annotated[float, Field(ge=0, le=1), NotBool]
 ShareBelowOne = Annotated[float, Field(ge=0, lt=1), NotBool]
 Natural = Annotated[int, Field(ge=0), NotBool]
 Count = Annotated[int, Field(ge=1), NotBool]
+AnyPath = Annotated[Path, BeforeValidator(_path), Field(description="a file or folder")]
 
 
 def settings_of(kind: type[T], node: Any, *, where: str) -> T:
@@ -114,7 +120,8 @@ def _sentence(error: Any, schema: _Schema, key: str) -> str:
     """Pydantic's error in our words; the bounds and choices come from the JSON schema of the settings."""
     definitions, node = schema.get("$defs", {}), schema
     for step in error["loc"]:
-        if step in (kinds := _kinds(node)):  # the kind of settings, as their name says it
+        _, kinds = _kinds(node)
+        if step in kinds:  # the kind of settings, as one of their keys says it
             node = kinds[str(step)]
             continue
         part = _part(node, step, definitions)
@@ -126,19 +133,20 @@ def _sentence(error: Any, schema: _Schema, key: str) -> str:
         message = str(error["ctx"]["error"])
         return message if "." in message.partition(":")[0] else f"{key}.{message}".lstrip(".")
     value = error["input"]
-    if kinds := _kinds(node):  # of settings that begin with a name
-        value = value.get("name") if isinstance(value, dict) else value
-        return f"{key}.name: got {value or 'nothing'}, need one of {', '.join(kinds)}"
+    name, kinds = _kinds(node)
+    if kinds:
+        value = value.get(name) if isinstance(value, dict) else value
+        return f"{key}.{name}: got {value or 'nothing'}, need one of {', '.join(kinds)}"
     got = "nothing" if error["type"] == "missing" else "null" if value is None else shown(value)
     return f"{key}: " * bool(key) + f"got {got}, need {_needed(node)}"
 
 
-def _kinds(node: _Schema) -> dict[str, _Schema]:
-    """Name -> schema, where settings are of one of several kinds and their `name` says which."""
+def _kinds(node: _Schema) -> tuple[str, dict[str, _Schema]]:
+    """Where settings are of one of several kinds, the key that says which, and its value -> schema."""
     for option in node.get("anyOf", [node]):
-        if "discriminator" in option:
-            return {name: {"$ref": place} for name, place in option["discriminator"]["mapping"].items()}
-    return {}
+        if found := option.get("discriminator"):
+            return found["propertyName"], {name: {"$ref": place} for name, place in found["mapping"].items()}
+    return "", {}
 
 
 def _options(node: _Schema, definitions: _Schema) -> list[_Schema]:

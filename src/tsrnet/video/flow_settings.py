@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
 from tsrnet.core.settings import KNOWN_KEYS, Count, NonNegative, NotBool, Positive
 
 Backend: TypeAlias = Literal["auto", "torch", "opencv"]
-_ONE_OF_ALL = Field(description="one of tvl1, dis, raft_small, raft_large")
 
 
 def _faster(backend: Backend) -> Backend:
@@ -37,7 +36,7 @@ class TVL1:
     median: Literal[1, 3, 5] = 5  # 1: off
     bound: Positive = 20.0
     backend: Annotated[Backend, AfterValidator(_faster)] = "torch"
-    method: Annotated[Literal["tvl1"], _ONE_OF_ALL] = "tvl1"
+    method: Literal["tvl1"] = "tvl1"
 
     @property
     def uses_torch(self) -> bool:
@@ -51,11 +50,8 @@ class DIS:
 
     preset: Literal["ultrafast", "fast", "medium"] = "medium"
     bound: Positive = 20.0
-    method: Annotated[Literal["dis"], _ONE_OF_ALL] = "dis"
-
-    @property
-    def uses_torch(self) -> bool:
-        return False
+    method: Literal["dis"] = "dis"
+    uses_torch: ClassVar = False
 
 
 @dataclass(frozen=True, config=KNOWN_KEYS)
@@ -68,35 +64,13 @@ class RAFT:
     weights: str = "pretrained"
     updates: Count = 12
     bound: Positive = 20.0
-    method: Annotated[Literal["raft_small", "raft_large"], _ONE_OF_ALL] = "raft_large"
-
-    @property
-    def uses_torch(self) -> bool:
-        return True
+    method: Literal["raft_small", "raft_large"] = "raft_large"
+    uses_torch: ClassVar = True
 
 
-@dataclass(frozen=True)
-class _AnyMethod:
-    """To name all methods where one is asked for that there is not."""
-
-    method: Annotated[Literal["tvl1", "dis", "raft_small", "raft_large"], _ONE_OF_ALL]
-
-
-_METHODS: dict[str, TypeAdapter[Any]] = {
-    "tvl1": TypeAdapter(TVL1),
-    "dis": TypeAdapter(DIS),
-    **dict.fromkeys(("raft_small", "raft_large"), TypeAdapter(RAFT)),
-}
-_NO_METHOD = TypeAdapter(_AnyMethod)
-
-
-def _by_method(values: Any) -> Any:
-    """A mapping as the settings of its method; keys of other methods are ignored."""
-    if not isinstance(values, dict):
-        return values
-    adapter = _METHODS.get(str(values.get("method", "tvl1")), _NO_METHOD)
-    return adapter.validate_python(values, extra="ignore")
-
-
-FlowSettings: TypeAlias = Annotated[TVL1 | DIS | RAFT, BeforeValidator(_by_method)]
+FlowSettings: TypeAlias = Annotated[
+    TVL1 | DIS | RAFT,
+    Field(discriminator="method"),
+    BeforeValidator(lambda value: {"method": "tvl1", **value} if isinstance(value, dict) else value),
+]
 """The settings of one of the methods: from the configuration by its `method`, TV-L1 where it has none."""
