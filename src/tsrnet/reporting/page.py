@@ -70,7 +70,7 @@ def write_page(path: Path, page: Page) -> None:
     """Write the page as one HTML file that loads nothing from elsewhere."""
     kind, content = page.video or (None, b"")
     data = as_json({**_data(page), "page": path.name, "video": kind})
-    parts = html("page.html", ("common.css", "page.css"), _SCRIPTS, DATA=data, VIDEO=_base64(content))
+    parts = html("page", _SCRIPTS, TITLE="Video", DATA=data, VIDEO=_base64(content))
     with atomic_path(path) as part, part.open("w", encoding="utf-8") as file:
         file.writelines(parts)
 

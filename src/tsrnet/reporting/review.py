@@ -37,9 +37,9 @@ def write_index(
         }
         for name, page in pages.items()
     ]
-    styles, scripts = ("common.css", "index.css"), ("common.js", "index.js")
+    data = as_json({"videos": videos})
     with atomic_path(path) as part, part.open("w", encoding="utf-8") as file:
-        file.writelines(html("index.html", styles, scripts, DATA=as_json({"videos": videos})))
+        file.writelines(html("index", ("common.js", "index.js"), TITLE="Videos", DATA=data))
 
 
 def doubt(probabilities: Sequence[tuple[str, float]], found: Collection[str]) -> float:

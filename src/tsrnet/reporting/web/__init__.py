@@ -13,10 +13,13 @@ _PLACE = re.compile("@([A-Z]+)@")
 _CHUNK = 1 << 20
 
 
-def html(template: str, styles: Sequence[str], scripts: Sequence[str], **texts: str) -> Iterator[str]:
-    """The parts of a page: the template with each @NAME@ replaced, @STYLE@ and @SCRIPT@ by files."""
+def html(name: str, scripts: Sequence[str], **texts: str) -> Iterator[str]:
+    """The parts of a page, `<name>.html` in `frame.html`: each @NAME@ is replaced, @STYLE@ and @SCRIPT@ by
+    files."""
+    styles = ("common.css", f"{name}.css")
     texts |= {"STYLE": "".join(map(_read, styles)), "SCRIPT": "".join(map(_read, scripts))}
-    for i, part in enumerate(_PLACE.split(_read(template))):
+    template = _read("frame.html").replace("@BODY@", _read(f"{name}.html"))
+    for i, part in enumerate(_PLACE.split(template)):
         yield texts[part] if i % 2 else part
 
 
