@@ -14,8 +14,7 @@ from tsrnet.core.cli import conf_folder
 from tsrnet.core.errors import UserError
 from tsrnet.core.settings import settings_of
 from tsrnet.localization.rule import DetectedRuns, Floats, VideoScores, contrast, upsampled
-from tsrnet.localization.rules import RuleSettings, detect
-from tsrnet.localization.settings import LocalizationSettings
+from tsrnet.localization.settings import LocalizationSettings, RuleSettings
 
 Row = tuple[int, float, float, float]
 """Class, start, stop, score."""
@@ -185,7 +184,7 @@ def test_a_rule_against_a_loop(name: str, streams: int) -> None:
     found = 0
     for seed in range(120):
         v = video(seed, streams=streams)
-        expected, actual = sorted(REFERENCES[name](v)), rows_of(detect(v, rule_of(name)))
+        expected, actual = sorted(REFERENCES[name](v)), rows_of(rule_of(name).detect(v))
         np.testing.assert_allclose(
             np.reshape(actual, (-1, 4)), np.reshape(expected, (-1, 4)), rtol=1e-6, atol=1e-6
         )
@@ -205,7 +204,7 @@ def test_a_video_of_one_snippet_and_one_without_any_action(name: str) -> None:
         v = VideoScores(
             np.full((1, 3), 1 / 3), np.full((1, time), 0.5), np.full((1, time, 3), value), rate_hz=6.0
         )
-        found = detect(v, rule_of(name))
+        found = rule_of(name).detect(v)
         assert np.isfinite(found.score).all()
         assert ((found.stop > found.start) & (found.stop <= time)).all()
 

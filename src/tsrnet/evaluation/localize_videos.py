@@ -13,7 +13,6 @@ from torch import Tensor
 from tsrnet.core.errors import UserError
 from tsrnet.evaluation.predictions import PredictionBatch, PredictionStore
 from tsrnet.localization.rule import DetectedRuns, VideoScores
-from tsrnet.localization.rules import detect
 from tsrnet.localization.scores import fuse_streams, localization_attention, smooth_scores, weighted_scores
 from tsrnet.localization.segments import Runs, localize, localized_classes
 from tsrnet.localization.settings import LocalizationSettings
@@ -113,7 +112,7 @@ def localize_batch(
         runs = replace(runs, score=runs.score * mean[video, label][runs.row] ** settings.class_power)
         found = _by_video(runs, video, label, len(batch.ids))
     else:
-        found = [detect(_scores_of(each, row, grid.rate_hz), settings.rule) for row, grid in enumerate(grids)]
+        found = [settings.rule.detect(_scores_of(each, row, grid.rate_hz)) for row, grid in enumerate(grids)]
     rows = torch.arange(len(batch.ids))
     top_scores = _fused(streams, attention, rows, top, settings, rates)
     top_activations = {name: s.activations_of(rows, top) for name, s in streams.items()}

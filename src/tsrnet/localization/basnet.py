@@ -39,21 +39,19 @@ class BaSNetRule(SuppressionSettings):
     upsampling: Count = 24
     bonus: NonNegative = 0.2
 
-
-def basnet(scores: VideoScores, rule: BaSNetRule) -> DetectedRuns:
-    """The segments of a video."""
-    probabilities = scores.probabilities.mean(axis=0)
-    found = []
-    for label in (probabilities >= rule.min_probability).nonzero()[0]:
-        values = scores.activations[..., label].mean(axis=0)
-        low, high = max(0.0, values.min()), max(0.0, values.max())
-        fine = upsampled((values - low) / ((high - low) or 1.0), rule.upsampling)
-        runs: list[Run] = []
-        for threshold in rule.thresholds:
-            kept = fine * (fine >= threshold)
-            runs += [
-                (start, stop, contrast(kept, start, stop) + rule.bonus) for start, stop in runs_of(kept > 0)
-            ]
-        second = scores.rate_hz * rule.upsampling
-        found += [(int(label), run) for run in suppressed(runs, rule, extra=second)]
-    return DetectedRuns.of(found, scale=rule.upsampling)
+    def detect(self, scores: VideoScores) -> DetectedRuns:
+        """The segments of a video."""
+        probabilities = scores.probabilities.mean(axis=0)
+        found = []
+        for label in (probabilities >= self.min_probability).nonzero()[0]:
+            values = scores.activations[..., label].mean(axis=0)
+            low, high = max(0.0, values.min()), max(0.0, values.max())
+            fine = upsampled((values - low) / ((high - low) or 1.0), self.upsampling)
+            runs: list[Run] = []
+            for threshold in self.thresholds:
+                kept = fine * (fine >= threshold)
+                spans = runs_of(kept > 0)
+                runs += [(start, stop, contrast(kept, start, stop) + self.bonus) for start, stop in spans]
+            second = scores.rate_hz * self.upsampling
+            found += [(int(label), run) for run in suppressed(runs, self, extra=second)]
+        return DetectedRuns.of(found, scale=self.upsampling)

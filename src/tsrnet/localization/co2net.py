@@ -33,16 +33,15 @@ class CO2NetRule(SuppressionSettings):
     )
     class_weight: NonNegative = 0.2
 
-
-def co2net(scores: VideoScores, rule: CO2NetRule) -> DetectedRuns:
-    """The segments of a video."""
-    probabilities, attention = scores.probabilities.mean(axis=0), scores.weights.mean(axis=0)
-    likely = (probabilities >= rule.min_probability).nonzero()[0]
-    spans = [span for threshold in rule.thresholds for span in runs_of(attention > threshold)]
-    found = []
-    for label in likely if len(likely) else [probabilities.argmax()]:
-        values = attention * scores.activations[..., label].mean(axis=0)
-        bonus = float(rule.class_weight * probabilities[label])
-        runs: list[Run] = [(start, stop, contrast(values, start, stop) + bonus) for start, stop in spans]
-        found += [(int(label), run) for run in suppressed(runs, rule, extra=1.0)]
-    return DetectedRuns.of(found)
+    def detect(self, scores: VideoScores) -> DetectedRuns:
+        """The segments of a video."""
+        probabilities, attention = scores.probabilities.mean(axis=0), scores.weights.mean(axis=0)
+        likely = (probabilities >= self.min_probability).nonzero()[0]
+        spans = [span for threshold in self.thresholds for span in runs_of(attention > threshold)]
+        found = []
+        for label in likely if len(likely) else [probabilities.argmax()]:
+            values = attention * scores.activations[..., label].mean(axis=0)
+            bonus = float(self.class_weight * probabilities[label])
+            runs: list[Run] = [(start, stop, contrast(values, start, stop) + bonus) for start, stop in spans]
+            found += [(int(label), run) for run in suppressed(runs, self, extra=1.0)]
+        return DetectedRuns.of(found)

@@ -1,7 +1,7 @@
 """The interface of a rule of localisation: what the networks say of one video in, detections out.
 
-A rule is a pure function of VideoScores and of its own settings. The paper's rule and the refined one work on
-many videos at once (`segments.py`); those of other papers are here, one file each.
+A rule is a settings class with `detect`, a pure function of VideoScores. The paper's rule and the refined one
+work on many videos at once (`segments.py`); those of other papers are here, one file each.
 """
 
 from __future__ import annotations

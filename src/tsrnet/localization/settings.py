@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from tsrnet.core.settings import KNOWN_KEYS, NonNegative, NotBool, Share
-from tsrnet.localization.rules import RuleSettings
+from tsrnet.localization.basnet import BaSNetRule
+from tsrnet.localization.co2net import CO2NetRule
+from tsrnet.localization.stpn import STPNRule
 from tsrnet.localization.suppression import SuppressionSettings
+from tsrnet.localization.untrimmednet import UntrimmedNetRule
+from tsrnet.localization.wtalc import WTALCRule
 
 AttentionForm: TypeAlias = Literal["standardized", "max", "raw", "none"]
 Threshold = Annotated[float, Field(gt=0, lt=1), NotBool]
+RuleSettings: TypeAlias = Annotated[
+    STPNRule | UntrimmedNetRule | WTALCRule | BaSNetRule | CO2NetRule,
+    Field(discriminator="name"),
+    BeforeValidator(lambda value: {"name": value} if isinstance(value, str) else value),
+]
+"""The rules of other papers, by their `name`."""
 
 
 @dataclass(frozen=True, config=KNOWN_KEYS)

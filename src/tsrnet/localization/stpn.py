@@ -29,18 +29,17 @@ class STPNRule(SuppressionSettings):
     threshold: ShareBelowOne = 0.05
     upsampling: Count = 24
 
-
-def stpn(scores: VideoScores, rule: STPNRule) -> DetectedRuns:
-    """The segments of a video."""
-    likely = scores.probabilities > rule.min_probability
-    value = scores.weights * scores.activations.mean(axis=0).T[:, None]  # (classes, streams, time)
-    found = []
-    for label in likely.any(axis=0).nonzero()[0]:
-        runs: list[Run] = []
-        for stream in likely[:, label].nonzero()[0]:
-            signal = scores.weights[stream] * sigmoid(scores.activations[stream, :, label])
-            passed = upsampled(signal, rule.upsampling) >= rule.threshold
-            fine = upsampled(value[label, stream], rule.upsampling)
-            runs += [(start, stop, float(fine[start:stop].mean())) for start, stop in runs_of(passed)]
-        found += [(int(label), run) for run in suppressed(runs, rule)]
-    return DetectedRuns.of(found, scale=rule.upsampling)
+    def detect(self, scores: VideoScores) -> DetectedRuns:
+        """The segments of a video."""
+        likely = scores.probabilities > self.min_probability
+        value = scores.weights * scores.activations.mean(axis=0).T[:, None]  # (classes, streams, time)
+        found = []
+        for label in likely.any(axis=0).nonzero()[0]:
+            runs: list[Run] = []
+            for stream in likely[:, label].nonzero()[0]:
+                signal = scores.weights[stream] * sigmoid(scores.activations[stream, :, label])
+                passed = upsampled(signal, self.upsampling) >= self.threshold
+                fine = upsampled(value[label, stream], self.upsampling)
+                runs += [(start, stop, float(fine[start:stop].mean())) for start, stop in runs_of(passed)]
+            found += [(int(label), run) for run in suppressed(runs, self)]
+        return DetectedRuns.of(found, scale=self.upsampling)

@@ -29,17 +29,16 @@ class UntrimmedNetRule:
     threshold: ShareBelowOne = 0.5
     class_weight: NonNegative = 0.2
 
-
-def untrimmednet(scores: VideoScores, rule: UntrimmedNetRule) -> DetectedRuns:
-    """The segments of a video."""
-    probabilities = scores.probabilities.mean(axis=0)
-    found = []
-    for label in (probabilities > rule.min_probability).nonzero()[0]:
-        frames = sigmoid(scores.activations[..., label]).mean(axis=0)
-        frames = (frames + np.append(frames[1:], frames[-1])) / 2
-        bonus = rule.class_weight * probabilities[label]
-        found += [
-            (int(label), (float(start), float(stop), float(frames[start:stop].mean() + bonus)))
-            for start, stop in runs_of(frames > rule.threshold * frames.max())
-        ]
-    return DetectedRuns.of(found)
+    def detect(self, scores: VideoScores) -> DetectedRuns:
+        """The segments of a video."""
+        probabilities = scores.probabilities.mean(axis=0)
+        found = []
+        for label in (probabilities > self.min_probability).nonzero()[0]:
+            frames = sigmoid(scores.activations[..., label]).mean(axis=0)
+            frames = (frames + np.append(frames[1:], frames[-1])) / 2
+            bonus = self.class_weight * probabilities[label]
+            found += [
+                (int(label), (float(start), float(stop), float(frames[start:stop].mean() + bonus)))
+                for start, stop in runs_of(frames > self.threshold * frames.max())
+            ]
+        return DetectedRuns.of(found)

@@ -31,19 +31,18 @@ class WTALCRule:
     pool_divisor: Count = 8
     class_weight: NonNegative = 0.7
 
-
-def wtalc(scores: VideoScores, rule: WTALCRule) -> DetectedRuns:
-    """The segments of a video."""
-    activations = scores.activations.mean(axis=0)  # (time, classes)
-    best = max(1, len(activations) // rule.pool_divisor)
-    pooled = np.sort(activations, axis=0)[-best:].mean(axis=0)
-    found = []
-    for label in (pooled > 0).nonzero()[0]:
-        values, bonus = activations[:, label], rule.class_weight * pooled[label]
-        bound = values.max() - rule.threshold * (values.max() - values.min())
-        found += [
-            (int(label), (float(start), float(stop), float(values[start:stop].max() + bonus)))
-            for start, stop in runs_of(values > bound)
-            if stop - start >= rule.min_snippets
-        ]
-    return DetectedRuns.of(found)
+    def detect(self, scores: VideoScores) -> DetectedRuns:
+        """The segments of a video."""
+        activations = scores.activations.mean(axis=0)  # (time, classes)
+        best = max(1, len(activations) // self.pool_divisor)
+        pooled = np.sort(activations, axis=0)[-best:].mean(axis=0)
+        found = []
+        for label in (pooled > 0).nonzero()[0]:
+            values, bonus = activations[:, label], self.class_weight * pooled[label]
+            bound = values.max() - self.threshold * (values.max() - values.min())
+            found += [
+                (int(label), (float(start), float(stop), float(values[start:stop].max() + bonus)))
+                for start, stop in runs_of(values > bound)
+                if stop - start >= self.min_snippets
+            ]
+        return DetectedRuns.of(found)
