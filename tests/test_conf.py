@@ -100,8 +100,8 @@ def test_the_recipe_can_be_another_and_its_settings_can_be_overridden() -> None:
 def test_the_output_names_the_recipe(command: Callable[..., Any], tmp_path: Path) -> None:
     mission = ("dataset=activitynet", "pretrain=overlap30", "logger=csv", f"paths.data={tmp_path}/data")
     for more, said in (
-        ((), "recipe: activitynet (alpha 30, 2000 steps, attention standardized in eq. (10))"),
-        (("recipe=demo",), "recipe: demo (alpha 300, 500 steps, attention max in eq. (10))"),
+        ((), "recipe: activitynet (alpha 30, 2000 steps, attention standardized)"),
+        (("recipe=demo",), "recipe: demo (alpha 300, 500 steps, attention max)"),
     ):
         result = command("train", *mission, f"hydra.run.dir={tmp_path}/run", *more)
         assert result.out.splitlines()[0] == said

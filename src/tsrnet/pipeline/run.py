@@ -27,7 +27,7 @@ def run(
     """
     print(
         f"recipe: {given.recipe.name} (alpha {config.losses.alpha:g}, {config.trainer.max_steps} steps,"
-        f" attention {config.localization.attention} in eq. (10))"
+        f" attention {config.localization.attention})"
     )
     data = prepare_data(
         config.dataset,

@@ -61,7 +61,7 @@ def train_stand_in(
         optimizer, max_lr=settings.learning_rate, total_steps=num_steps
     )
     rng = np.random.default_rng((settings.seed, 3))
-    for _ in track(range(num_steps), total=num_steps, what=f"training the stand-in backbone ({stream})"):
+    for _ in track(range(num_steps), total=num_steps, what=f"training the demo's backbone ({stream})"):
         rows = rng.choice(len(inputs), settings.batch_size, replace=False)
         batch, wanted = (
             np.concatenate([inputs[rows, 0], inputs[rows, 1]]),
@@ -100,6 +100,6 @@ def _samples(
     draw = partial(random_figures.samples, stream=stream, seed=seed, snippets=snippets)
     scenes = range(-(-count // 4))
     with worker_pool(workers) as pool:
-        what = f"drawing random figures for the stand-in backbone ({stream})"
+        what = f"drawing pictures for the demo's backbone ({stream})"
         parts = [part for _, part in track(pool.map(draw, scenes), total=len(scenes), what=what)]
     return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
