@@ -154,7 +154,7 @@ def test_unreadable_video_is_named_and_the_others_are_kept(
 
 MISTAKES = {
     "loss.alpa=1": "loss.alpa: is not a key of the configuration; did you mean loss.alpha",
-    "stream=depth": "Could not find 'stream/depth'",
+    "stream=depth": "stream=depth: is not a choice; need one of features, flow, joint, rgb, two_stream",
     "recipe=thumos": "recipe: got thumos, need one of activitynet, demo, labels, thumos14",
     "loss.alpha=-1": "loss.alpha: got -1, need a number >= 0",
     "loss.alpha=much": "loss.alpha: got 'much', need a number",

@@ -166,7 +166,8 @@ def test_an_empty_folder_is_said_and_none_is_allowed(tmp_path: Path) -> None:
     path.write_text("\n".join(ROWS))
     nowhere = read_labels(path, tmp_path / "nowhere")
     assert (
-        nowhere.remarks[0] == f"{tmp_path}/nowhere: there are no videos in it; need features of all videos."
+        nowhere.remarks[0]
+        == f"{tmp_path}/nowhere: there is no such folder; only videos with features can be used."
     )
     assert nowhere.path("a") == tmp_path / "nowhere" / "a.mp4"
     assert read_labels(path, None).remarks == nowhere.remarks[1:]

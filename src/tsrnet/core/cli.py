@@ -191,10 +191,16 @@ def _explained(error: Exception, root: str, config_name: str) -> str:
     if unknown:
         key = unknown.group(1)
         others = [known for known in _keys(root, config_name) if known != key]
-        near = difflib.get_close_matches(key, others, n=3, cutoff=0.5)
+        found = (difflib.get_close_matches(key, others, n=3, cutoff=cutoff) for cutoff in (0.8, 0.5))
+        near = next(filter(None, found), [])
         hint = f"did you mean {' or '.join(near)}" if near else "--cfg job lists all keys"
         return f"{key}: is not a key of the configuration; {hint}"
-    return " ".join(text.split("Config search path")[0].split())
+    text = " ".join(text.split("Config search path")[0].split())
+    choice = re.search(r"Could not find '(.+)/(.+?)' Available options in '.+': (.+)", text)
+    if choice:
+        group, option, options = choice.groups()
+        return f"{group}={option}: is not a choice; need one of {', '.join(options.split())}"
+    return text
 
 
 def _keys(root: str, config_name: str) -> list[str]:

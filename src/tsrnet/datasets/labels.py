@@ -148,7 +148,8 @@ def _check_sizes(path: Path, num_videos: int, classes: Sequence[str]) -> None:
 def _compare(folder: VideoFolder, files: dict[str, Path], ids: Sequence[str]) -> Iterable[str]:
     """What is only in the folder or only in the table; UserError where they have nothing in common."""
     if not folder.names:
-        yield f"{folder.folder}: there are no videos in it; need features of all videos."
+        missing_what = "are no videos in it" if folder.folder.is_dir() else "is no such folder"
+        yield f"{folder.folder}: there {missing_what}; only videos with features can be used."
         return
     missing = [video_id for video_id in ids if video_id not in files]
     if len(missing) == len(ids):

@@ -35,6 +35,8 @@ PLACES = {
 
 def what_to_get(name: str) -> str:
     """Where a dataset comes from, and the keys that say where it is."""
+    if name == LABELS:
+        return "give dataset.videos=FOLDER with these videos, or import their features"
     group = "trimmed" if name == "ucf101" else "dataset"
     return f"get it from {PLACES.get(name, 'its makers')} and give {group}.annotations and {group}.videos"
 
