@@ -25,7 +25,7 @@ class Runs:
     score: Tensor
 
     def __getitem__(self, kept: Tensor) -> Runs:
-        return Runs(self.row[kept], self.start[kept], self.stop[kept], self.score[kept])
+        return Runs(*(column[kept] for column in vars(self).values()))
 
 
 def localized_classes(probabilities: Tensor, *, min_probability: float) -> Tensor:

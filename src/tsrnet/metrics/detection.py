@@ -44,9 +44,7 @@ class Segments:
         return len(self.video)
 
     def __getitem__(self, rows: Bools | Ints) -> Segments:
-        return Segments(
-            self.video[rows], self.label[rows], self.start_s[rows], self.end_s[rows], self.score[rows]
-        )
+        return Segments(*(column[rows] for column in vars(self).values()))
 
 
 def tiou(start_s: Floats, end_s: Floats, other_start_s: Floats, other_end_s: Floats) -> Floats:
@@ -80,6 +78,15 @@ class Matches:
     def true(self) -> Bools:
         """(n, thresholds) which detections are true positives."""
         return self.taken >= 0
+
+    def only(self, kept: Bools) -> Matches:
+        """Without the detections that are not `kept` (n,)."""
+        ends = np.r_[0, kept.cumsum()]
+        classes = {
+            label: (slice(ends[rows.start], ends[rows.stop]), count)
+            for label, (rows, count) in self.classes.items()
+        }
+        return Matches(self.detections[kept], self.taken[kept], classes)
 
     def average_precisions(self, true: Bools | None = None) -> dict[int, Floats]:
         """AP at each threshold for each class of the ground truth; `true`: other true positives."""

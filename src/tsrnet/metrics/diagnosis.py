@@ -101,15 +101,11 @@ def diagnose(
 
 def _best_of_each_class(matches: Matches) -> tuple[Matches, Ints]:
     """The 10 G best detections of each class, and to which G of these each belongs."""
-    chosen, part, classes, first = [], [], {}, 0
-    for label, (where, count) in matches.classes.items():
-        kept = np.arange(where.start, min(where.stop, where.start + NUM_PARTS * count))
-        chosen.append(kept)
-        part.append((kept - where.start) // count)
-        classes[label] = (slice(first, first + len(kept)), count)
-        first += len(kept)
-    rows = np.concatenate(chosen)
-    return Matches(matches.detections[rows], matches.taken[rows], classes), np.concatenate(part)
+    part = np.empty(len(matches.detections), np.int64)
+    for rows, count in matches.classes.values():
+        part[rows] = np.arange(rows.stop - rows.start) // count
+    best = part < NUM_PARTS
+    return matches.only(best), part[best]
 
 
 def _kinds(matches: Matches, truth: Segments, thresholds: Floats) -> Ints:
@@ -135,15 +131,9 @@ def _kinds(matches: Matches, truth: Segments, thresholds: Floats) -> Ints:
 def _mean_average_precision(matches: Matches, kept: Bools) -> float:
     """mAP, averaged over the thresholds, without the detections that are not `kept` (n, thresholds)."""
     values = []
-    for column in range(kept.shape[1]):
-        rows = kept[:, column]
-        ends = np.r_[0, rows.cumsum()]
-        classes = {
-            label: (slice(ends[where.start], ends[where.stop]), count)
-            for label, (where, count) in matches.classes.items()
-        }
-        some = Matches(matches.detections[rows], matches.taken[rows, column : column + 1], classes)
-        values.append(np.mean(list(some.average_precisions().values())))
+    for column, rows in enumerate(kept.T):
+        some = matches.only(rows)
+        values.append(np.mean(list(some.average_precisions(some.true[:, [column]]).values())))
     return float(np.mean(values))
 
 

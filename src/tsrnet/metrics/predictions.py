@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from itertools import chain
 from pathlib import Path
@@ -15,7 +15,7 @@ import numpy as np
 from tsrnet.core.errors import UserError
 from tsrnet.core.reading import read_json, reading
 from tsrnet.core.settings import as_number, shown
-from tsrnet.metrics.detection import Segments
+from tsrnet.metrics.detection import Bools, Segments
 
 _PREFIX = "v_"
 Row = tuple[int, float, float, float]  # class, start, end, score
@@ -196,25 +196,23 @@ def _checked(
 ) -> Segments:
     """UserError for numbers that cannot be ranked or measured."""
 
-    def first(bad: Any) -> Iterator[str]:
-        for row in np.flatnonzero(bad)[:1]:
-            start_s, end_s, score = segments.start_s[row], segments.end_s[row], segments.score[row]
-            video = shown(videos[segments.video[row]])
-            yield (
-                f"{path}: video {video}: got segment [{start_s:g}, {end_s:g}] with"
-                f" score {score:g} ({bad.sum()} such predictions)"
+    def refuse(bad: Bools, need: str) -> None:
+        if bad.any():
+            row = bad.argmax()
+            video, (start_s, end_s, score) = shown(videos[segments.video[row]]), numbers[:, row]
+            raise UserError(
+                f"{path}: video {video}: got segment [{start_s:g}, {end_s:g}] with score {score:g}"
+                f" ({bad.sum()} such predictions), need {need}"
             )
 
     numbers = np.stack([segments.start_s, segments.end_s, segments.score])
-    for where in first(~np.isfinite(numbers).all(axis=0)):
-        raise UserError(f"{where}, need finite numbers")
-    inverted = np.greater(segments.start_s, segments.end_s)
+    refuse(~np.isfinite(numbers).all(axis=0), "finite numbers")
+    inverted = segments.start_s > segments.end_s
     if swap:
         warnings["segments with start after end: start and end were swapped"] = int(inverted.sum())
-        low, high = np.minimum(numbers[0], numbers[1]), np.maximum(numbers[0], numbers[1])
-        segments = Segments(segments.video, segments.label, low, high, segments.score)
+        bounds = np.sort(numbers[:2], axis=0)
+        segments = replace(segments, start_s=bounds[0], end_s=bounds[1])
     else:
-        for where in first(inverted):
-            raise UserError(f"{where}, need start <= end")
+        refuse(inverted, "start <= end")
     warnings["segments that start before 0 s: they are scored unchanged"] = int((segments.start_s < 0).sum())
     return segments

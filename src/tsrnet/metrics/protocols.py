@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import inf
 from typing import Any
 
 import numpy as np
 
-from tsrnet.metrics.detection import (
-    Floats,
-    Segments,
-    match,
-)
+from tsrnet.metrics.detection import Floats, Segments, match
 from tsrnet.metrics.diagnosis import Diagnosis, diagnose
 from tsrnet.metrics.recall import average_recall
 from tsrnet.metrics.thumos14 import thumos14_average_precisions
@@ -81,37 +77,30 @@ class Protocol:
         return {f"{t:.2f}": float(value) for t, value in zip(self.thresholds, values, strict=True)}
 
 
+_toolkit = partial(partial, thumos14_average_precisions)
 _TENTHS = tuple(round(0.1 * i, 1) for i in range(1, 10))
-_FROM_A_HALF = tuple(np.linspace(0.5, 0.95, 10).tolist())
-_ACTIVITYNET_SIZES = {"length": (0, 30, 60, 120, 180, inf), "coverage": (0, 0.2, 0.4, 0.6, 0.8, 1)}
-_THUMOS14_SIZES = {"length": (0, 3, 6, 12, 18, inf), "coverage": (0, 0.02, 0.04, 0.06, 0.08, 1)}
+_ACTIVITYNET = Protocol(
+    "activitynet",
+    tuple(np.linspace(0.5, 0.95, 10).tolist()),
+    "validation",
+    size_bounds={"length": (0, 30, 60, 120, 180, inf), "coverage": (0, 0.2, 0.4, 0.6, 0.8, 1)},
+)
+_THUMOS14 = Protocol(
+    "thumos14-213",
+    _TENTHS,
+    "test",
+    test_list="213",
+    size_bounds={"length": (0, 3, 6, 12, 18, inf), "coverage": (0, 0.02, 0.04, 0.06, 0.08, 1)},
+)
 PROTOCOLS = {
     protocol.name: protocol
     for protocol in (
         Protocol("demo", _TENTHS, "test"),
         Protocol("tenths", _TENTHS, "test"),
-        Protocol("activitynet", _FROM_A_HALF, "validation", size_bounds=_ACTIVITYNET_SIZES),
-        Protocol(
-            "activitynet-4728",
-            _FROM_A_HALF,
-            "validation",
-            num_videos=4728,
-            size_bounds=_ACTIVITYNET_SIZES,
-        ),
-        *(
-            Protocol(f"thumos14-{number}", _TENTHS, "test", number, size_bounds=_THUMOS14_SIZES)
-            for number in ("210", "211", "212", "213")
-        ),
-        *(
-            Protocol(
-                f"thumos14-{year}",
-                _TENTHS,
-                "test",
-                "213",
-                partial(thumos14_average_precisions, eleven_points=year == "2014"),
-                size_bounds=_THUMOS14_SIZES,
-            )
-            for year in ("2015", "2014")
-        ),
+        _ACTIVITYNET,
+        replace(_ACTIVITYNET, name="activitynet-4728", num_videos=4728),
+        *(replace(_THUMOS14, name=f"thumos14-{n}", test_list=n) for n in ("210", "211", "212", "213")),
+        replace(_THUMOS14, name="thumos14-2015", toolkit=_toolkit(eleven_points=False)),
+        replace(_THUMOS14, name="thumos14-2014", toolkit=_toolkit(eleven_points=True)),
     )
 }

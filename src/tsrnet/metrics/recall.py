@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from tsrnet.metrics.detection import Segments, pairs_of_groups, tiou
@@ -20,12 +22,13 @@ def average_recall(
     a detection metric, one proposal may find several ground truths.
     """
     order = np.lexsort((-detections.score, detections.video))
-    ranked = _without_class(detections[order])
+    detections, truth = (replace(some, label=np.zeros_like(some.label)) for some in (detections, truth))
+    ranked = detections[order]
     starts = np.flatnonzero(np.r_[True, ranked.video[1:] != ranked.video[:-1]])
     place = np.arange(len(ranked)) - np.repeat(starts, np.diff(np.r_[starts, len(ranked)]))
     ranked, place = ranked[place < max(num_proposals)], place[place < max(num_proposals)]
     best = np.zeros((len(num_proposals), len(truth)))
-    for found, gt, _ in pairs_of_groups(ranked, _without_class(truth), THRESHOLDS[0]):
+    for found, gt, _ in pairs_of_groups(ranked, truth, THRESHOLDS[0]):
         overlap = tiou(
             *(column[found][:, :, None] for column in (ranked.start_s, ranked.end_s)),
             *(column[gt][:, None, :] for column in (truth.start_s, truth.end_s)),
@@ -36,9 +39,3 @@ def average_recall(
             best[row, gt[gt >= 0]] = largest[gt >= 0]
     recall = (best[:, :, None] >= THRESHOLDS).mean(axis=(1, 2))
     return {str(number): float(value) for number, value in zip(num_proposals, recall, strict=True)}
-
-
-def _without_class(segments: Segments) -> Segments:
-    return Segments(
-        segments.video, np.zeros_like(segments.label), segments.start_s, segments.end_s, segments.score
-    )

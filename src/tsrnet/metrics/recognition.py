@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
-from tsrnet.metrics.detection import (
-    Segments,
-    interpolated_average_precision,
-    match,
-    rows_by_group,
-)
+from tsrnet.metrics.detection import Segments, interpolated_average_precision, match, rows_by_group
 from tsrnet.metrics.ties import tie_sensitivity
 
 Floats = npt.NDArray[np.float64]
@@ -85,4 +82,4 @@ def classification_metrics(
 
 def _whole(labels: Segments) -> Segments:
     """The same with segments [0, 1]: then a video's label is found once, as a segment is."""
-    return Segments(labels.video, labels.label, np.zeros(len(labels)), np.ones(len(labels)), labels.score)
+    return replace(labels, start_s=np.zeros(len(labels)), end_s=np.ones(len(labels)))

@@ -11,15 +11,7 @@ from itertools import groupby
 
 import numpy as np
 
-from tsrnet.metrics.detection import (
-    Bools,
-    Floats,
-    Ints,
-    Matches,
-    Segments,
-    pairs_of_groups,
-    tiou,
-)
+from tsrnet.metrics.detection import Bools, Floats, Ints, Matches, Segments, pairs_of_groups, tiou
 
 _MOST_STATES = 1000
 _MOST_STEPS = 200_000
