@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from pathlib import Path
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from torchvision.models import get_model, get_model_weights
 
 from tsrnet.core.errors import UserError
+from tsrnet.core.files import fingerprint
 from tsrnet.core.weights import load_weights
 from tsrnet.video.flow_settings import RAFT
 
@@ -59,7 +59,7 @@ def raft(method: RAFT, device: str = "cpu") -> nn.Module:
 def weights_identity(method: RAFT) -> str:
     """Torchvision's name of the weights, or the checksum of the file."""
     if Path(method.weights).is_file():
-        return f"sha256 {hashlib.sha256(Path(method.weights).read_bytes()).hexdigest()}"
+        return f"sha256 {fingerprint(Path(method.weights))['sha256']}"
     known = get_model_weights(method.method)
     if method.weights == "pretrained":
         return str(known.DEFAULT.name)

@@ -7,7 +7,7 @@ import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import av
 import cv2
@@ -32,20 +32,6 @@ av.logging.set_level(None)
 
 class UnreadableVideoError(Exception):
     """A video that cannot be decoded as it should be, with the reason."""
-
-
-class _Decoder(Protocol):
-    """Frames of a file by their number, turned as its rotation tag says.
-
-    `start_s` (n,): when each is shown, not rising where that is unknown. `rate_hz`: the average.
-    """
-
-    start_s: npt.NDArray[np.float64]
-    rate_hz: float
-
-    def read(self, numbers: npt.NDArray[np.intp]) -> Iterator[Image]:
-        """The frames of these ascending numbers, (h, w, 3) RGB."""
-        ...
 
 
 class VideoFrames:
@@ -80,7 +66,7 @@ class VideoFrames:
 
     def _open(self, backend: str) -> None:
         self.backend = backend
-        self._decoder: _Decoder = _DECODERS[backend](self.path)
+        self._decoder: _Decord | _PyAV = _DECODERS[backend](self.path)
         start_s, rate_hz = self._decoder.start_s, self._decoder.rate_hz
         if not start_s.size or not rate_hz > 0:
             raise UnreadableVideoError("it has no frame")
@@ -127,7 +113,10 @@ class VideoFrames:
 
 
 class _Decord:
-    """Any frame at once; it turns frames by itself."""
+    """Frames of a file by their number, turned as its rotation tag says; any frame at once.
+
+    `start_s` (n,): when each is shown, not rising where that is unknown. `rate_hz`: the average.
+    """
 
     def __init__(self, path: Path) -> None:
         decord = _decord()
@@ -140,6 +129,7 @@ class _Decord:
             self.rate_hz = float(self._reader.get_avg_fps())
 
     def read(self, numbers: npt.NDArray[np.intp]) -> Iterator[Image]:
+        """The frames of these ascending numbers, (h, w, 3) RGB."""
         for first in range(0, len(numbers), _AT_ONCE):
             with _reasons("decord"):
                 batch = self._reader.get_batch(numbers[first : first + _AT_ONCE]).asnumpy()
@@ -147,7 +137,7 @@ class _Decord:
 
 
 class _PyAV:
-    """In order only: going back opens the file again, going ahead decodes what lies between."""
+    """As `_Decord`, in order only: going back opens the file again, going ahead decodes what lies between."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -182,7 +172,7 @@ class _PyAV:
 
 
 class _TorchCodec(_PyAV):
-    """Any frame at once; timestamps from the file's packets, as without decoding it has none."""
+    """As `_Decord`; timestamps from the file's packets, as without decoding it has none."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
