@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from types import TracebackType
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -29,11 +28,9 @@ class Progress:
         self.what, self.total, self.done = what, total, done
         self._before = done
         self._start = self._last_line = time.monotonic()
-        self._step = self._next = ""
-        if what in _plan:
-            place = _plan.index(what)
-            self._step = f"[{place + 1}/{len(_plan)}] "
-            self._next = f"next: {_plan[place + 1]}" if place + 1 < len(_plan) else ""
+        place = _plan.index(what) + 1 if what in _plan else 0
+        self._step = f"[{place}/{len(_plan)}] " * bool(place)
+        self._next = f"next: {_plan[place]}" if 0 < place < len(_plan) else ""
         self._bar = None
         if sys.stderr.isatty():
             from rich.console import Console
@@ -58,9 +55,7 @@ class Progress:
             )
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._bar:
             self._bar.update(self._task, note="")  # what was next is not next any more
             self._bar.stop()

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import TimeoutError as OutOfTimeError
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from functools import partial
+from typing import TypeVar
 
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
@@ -27,19 +28,14 @@ class _Failed:
     reason: str
 
 
-@dataclass(frozen=True)
-class _Guarded(Generic[Task, Result]):
-    """A function whose exceptions come back as what they say: not every exception can be pickled."""
-
-    function: Callable[[Task], Result]
-
-    def __call__(self, task: Task) -> Result | _Failed:
-        try:
-            return self.function(task)
-        except UserError:
-            raise
-        except Exception as error:
-            return _Failed(brief(error))
+def _guarded(function: Callable[[Task], Result], task: Task) -> Result | _Failed:
+    """Exceptions come back as what they say: not every one can be pickled."""
+    try:
+        return function(task)
+    except UserError:
+        raise
+    except Exception as error:
+        return _Failed(brief(error))
 
 
 class Workers:
@@ -62,7 +58,7 @@ class Workers:
         than `timeout_s` (and was killed) or died, or `function` raised something else than a UserError.
         Without it, a lost process is a UserError, and what `function` raises is raised here.
         """
-        called = _Guarded(function) if lost else function
+        called = partial(_guarded, function) if lost else function
         waiting: deque[tuple[Task, ProcessFuture[Result | _Failed]]] = deque()
         for task in tasks:
             waiting.append((task, self._pool.schedule(called, args=(task,), timeout=timeout_s)))
