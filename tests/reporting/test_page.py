@@ -109,24 +109,6 @@ def test_a_thinned_curve_stays_where_it_was_in_time(tmp_path: Path) -> None:
     assert curve["first_s"] + 1000 * curve["step_s"] == 3001.0
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"duration_s": 0.0}, "duration_s: got 0.0"),
-        ({"rate_hz": float("nan")}, "rate_hz: got nan"),
-        (
-            {"curves": {"a": np.array([0.5, 1.5], np.float32)}},
-            r"values from 0.5 to 1.5, need them in \[0, 1\]",
-        ),
-        ({"curves": {"a": np.array([np.nan], np.float32)}}, "values from nan"),
-        ({"curves": {"a": np.zeros((2, 3), np.float32)}}, r"got shape \(2, 3\)"),
-    ],
-)
-def test_what_cannot_be_drawn_is_refused(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        replace(PAGE, **changes)
-
-
 def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / "a.html"
     write_page(path, PAGE)

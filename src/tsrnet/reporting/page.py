@@ -24,7 +24,6 @@ MAX_POINTS = 2000
 """A curve has no more of them: more than a screen has columns."""
 
 _SCRIPTS = ("common.js", "player.js", "timeline.js", "review.js")
-_TOLERANCE = 1e-3  # what sums in float32 may exceed [0, 1] by
 
 
 @dataclass(frozen=True)
@@ -36,9 +35,6 @@ class Page:
     not embedded or does not play. `video`: MIME type and bytes of the file to embed; None: thumbnails
     only. `note`: said beside the title, as SIMULATED or the run that made the page. `id`: of the video in
     exported files; None: the title. `classes`: the names that a segment can be given.
-
-    Raises:
-        ValueError: no duration, no rate, or a curve that is no row of numbers in [0, 1].
     """
 
     title: str
@@ -54,20 +50,9 @@ class Page:
     id: str | None = None
     classes: Sequence[str] = ()
 
-    def __post_init__(self) -> None:
-        for name, value in (("duration_s", self.duration_s), ("rate_hz", self.rate_hz)):
-            if not (np.isfinite(value) and value > 0):
-                raise ValueError(f"{self.title}: {name}: got {value}, need a positive number")
-        for name, values in self.curves.items():
-            if values.ndim != 1:
-                raise ValueError(f"{self.title}: curve {name}: got shape {values.shape}, need (n,)")
-            if not ((values >= -_TOLERANCE) & (values <= 1 + _TOLERANCE)).all():  # NaN is not, either
-                got = f"values from {values.min()} to {values.max()}"
-                raise ValueError(f"{self.title}: curve {name}: got {got}, need them in [0, 1]")
-
 
 def write_page(path: Path, page: Page) -> None:
-    """Write the page as one HTML file that loads nothing from elsewhere."""
+    """Write the page as one HTML file that loads nothing from elsewhere; ValueError for what is no number."""
     kind, content = page.video or (None, b"")
     data = as_json({**_data(page), "page": path.name, "video": kind})
     parts = html("page", _SCRIPTS, TITLE="Video", DATA=data, VIDEO=_base64(content))
