@@ -178,6 +178,7 @@ def test_a_signal_ends_it_and_its_workers(
     assert process.returncode == 128 + number
     assert said.splitlines()[-1] == "stopped; run the same command again to continue"
     assert "Traceback" not in said
+    assert not (tmp_path / "runs").exists()  # nothing was written into the run folder
     deadline = time.monotonic() + 30
     while is_there(process.pid):  # the last of its workers may be about to end
         assert time.monotonic() < deadline

@@ -77,6 +77,9 @@ def run_command(config_name: str, function: Callable[[DictConfig], object], *, f
             return function(config)
         except BrokenPipeError:
             sys.exit(_reader_left())
+        except (KeyboardInterrupt, SystemExit):
+            _leave_nothing(HydraConfig.get())
+            raise
         except (UserError, *_MISTAKES) as error:
             if trace:
                 raise
@@ -149,7 +152,7 @@ def _leave_nothing(hydra_config: Any) -> None:
     """Remove the run folder of a command that has written nothing: Hydra's own files and an empty log."""
     folder, own = Path(hydra_config.runtime.output_dir), hydra_config.output_subdir
     log = folder / f"{hydra_config.job.name}.log"
-    if own is None or {path.name for path in folder.iterdir()} - {own, log.name}:
+    if own is None or not folder.is_dir() or {path.name for path in folder.iterdir()} - {own, log.name}:
         return
     if not log.is_file() or not log.stat().st_size:
         log.unlink(missing_ok=True)

@@ -90,10 +90,9 @@ def extract(
         num_bytes = 2 * num_snippets * sum(backbone.num_features for backbone in backbones.values())
         hours = num_snippets / TimeGrid().rate_hz / 3600
         print(
-            f"to extract: {len(missing) - len(failures)} videos, {num_snippets} snippets ({hours:.2f} h),"
-            f" {num_bytes / 1e9:.2f} GB of features; decoded by {decoder_in_use(settings.reading.backend)}"
-            + f", flow by {flow.method} {f'on {device}' if flow_here else 'in the workers'}"
-            * ("flow" in backbones)
+            f"to extract: {len(missing) - len(failures)} videos ({hours:.2f} h), {num_snippets:,} snippets,"
+            f" {num_bytes / 1e9:.2f} GB of features; decoder {decoder_in_use(settings.reading.backend)}"
+            + f", flow {flow.method} on {device if flow_here else 'cpu'}" * ("flow" in backbones)
             + f", networks on {device}",
             flush=True,
         )
@@ -103,7 +102,7 @@ def extract(
             one_s = _seconds_per_snippet(chunks, pool, reader, batches, limit_s)
             print(f"this will take about {_duration(one_s * num_snippets)} on this machine", flush=True)
         wanted = (chunk for chunk in chunks if chunk.video.id not in failures)
-        with Progress(f"snippets for {what}", num_snippets) as progress:
+        with Progress(f"extracting features of {what} (snippets)", num_snippets) as progress:
             for chunk, pixels in pool.map(reader, wanted, timeout_s=limit_s, lost=str):
                 if isinstance(pixels, str):
                     failed(chunk.video, pixels)
@@ -160,7 +159,7 @@ def _chunks(
     """The chunks of all videos that can be used; the others have `failed`."""
     look = partial(examine, backend=reading.backend)
     opened = pool.map(look, videos, timeout_s=reading.timeout_s, lost=partial(Examined, 0))
-    for video, found in track(opened, total=len(videos), what=f"opening videos for {what}"):
+    for video, found in track(opened, total=len(videos), what=f"opening the videos of {what}"):
         if found.problem:
             failed(video, found.problem)
         yield from chunks_of(video, found.num_snippets)
