@@ -4,44 +4,37 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Annotated, Any
-
-from pydantic import AfterValidator, Field
+from typing import Any
 
 from tsrnet.core.errors import UserError
-from tsrnet.core.reading import as_kind
-from tsrnet.core.settings import Name, is_name
-from tsrnet.reporting.interchange.video_segments import Finite, VideoSegments, ordered
-from tsrnet.reporting.timeline import Detection
+from tsrnet.reporting.interchange.video_segments import VideoSegments, checked_segment
 
 _VERSION = "VERSION 1.3"
 
 
-@dataclass(frozen=True)
-class _Found:
-    label: Name
-    score: Finite
-    segment: Annotated[
-        tuple[Finite, Finite], AfterValidator(ordered), Field(description="[start, end], start <= end")
-    ]
-
-
-@dataclass(frozen=True)
-class _Submission:
-    results: dict[str, tuple[_Found, ...]]
-
-
 def read_submission(path: str, content: Any) -> list[VideoSegments]:
     """The detections of a file in the submission format; UserError that names `path` for another content."""
-    file: _Submission = as_kind(_Submission, content, path)
-    results = file.results
-    if wrong := [video for video in results if not is_name(video)]:
-        raise UserError(f"{path}: got video id {wrong[0]!r:.80}, need a name in one line; correct it")
-    return [
-        VideoSegments(video, tuple(Detection(one.label, *one.segment, one.score) for one in found))
-        for video, found in results.items()
-    ]
+    results = content.get("results") if isinstance(content, dict) else None
+    if not isinstance(results, dict):
+        raise UserError(f'{path}: lacks "results"; need {{"results": {{video id: [detections]}}}}')
+    videos = []
+    for video, rows in results.items():
+        if not video.isprintable():
+            raise UserError(f"{path}: got video id {video!r:.80}, need a text in one line; correct it")
+        if not isinstance(rows, list):
+            raise UserError(f"{path}: video {video!r}: got {rows!r:.80}, need a list of detections")
+        segments = []
+        for number, row in enumerate(rows, 1):
+            where = f"{path}: video {video!r}, detection {number}"
+            try:
+                label, score, (start_s, end_s) = row["label"], row["score"], row["segment"]
+            except (KeyError, TypeError, ValueError) as error:
+                raise UserError(
+                    f"{where}: got {row!r:.80}, need label, score and segment [start, end]"
+                ) from error
+            segments.append(checked_segment(where, label, start_s, end_s, score, lowest_s=-math.inf))
+        videos.append(VideoSegments(video, tuple(segments)))
+    return videos
 
 
 def submission(videos: Iterable[VideoSegments], like: Any) -> dict[str, Any]:

@@ -6,14 +6,10 @@ come back rounded by up to half a frame.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Annotated, Any
-
-from pydantic import Field
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from tsrnet.core.errors import UserError
-from tsrnet.core.reading import as_kind
 from tsrnet.core.settings import shown
 from tsrnet.reporting.interchange.video_segments import Reviewed, VideoSegments, checked_segment, classes_of
 
@@ -44,35 +40,26 @@ def dataset_files(videos: Iterable[VideoSegments]) -> dict[str, dict[str, Any]]:
     return {"labels.json": {"classes": classes_of(kept), "labels": labels}, "data.json": paths}
 
 
-@dataclass(frozen=True)
-class _Marked:
-    label: str | int
-    timestamps: Annotated[
-        tuple[Any, Any], Field(description="[start, end] in seconds; export with use_timestamps=True")
-    ]
-
-
-@dataclass(frozen=True)
-class _Labels:
-    labels: dict[str, tuple[_Marked, ...] | None]
-    classes: tuple[str, ...] = ()
-
-
 def read_labels(path: str, content: Any) -> Reviewed:
     """The videos of a `labels.json`; UserError that names `path` for another content or times in frames."""
-    file: _Labels = as_kind(_Labels, content, path)
-    names: dict[str | int, str] = dict(enumerate(file.classes))
-    return Reviewed(
-        tuple(
-            VideoSegments(
-                video,
-                tuple(
-                    checked_segment(
-                        f"{path}: video {shown(video)}", names.get(one.label, one.label), *one.timestamps
-                    )
-                    for one in found or ()
-                ),
-            )
-            for video, found in file.labels.items()
-        )
-    )
+    labels = content.get("labels") if isinstance(content, dict) else None
+    if not isinstance(labels, Mapping):
+        raise UserError(f'{path}: lacks "labels"; export a FiftyOneTemporalDetectionDataset from FiftyOne')
+    classes = content.get("classes")
+    videos = []
+    for video, rows in labels.items():
+        where = f"{path}: video {shown(video)}"
+        segments = []
+        if not isinstance(rows, list | None):
+            raise UserError(f"{where}: got {shown(rows)}, need a list of segments; export it again")
+        for row in rows or ():
+            if not isinstance(row, dict) or "timestamps" not in row:
+                raise UserError(f"{where}: got {row!r:.80}, need timestamps; export with use_timestamps=True")
+            label, times_s = row.get("label"), row["timestamps"]
+            if isinstance(label, int) and isinstance(classes, list) and 0 <= label < len(classes):
+                label = classes[label]
+            if not isinstance(times_s, list) or len(times_s) != 2:
+                raise UserError(f"{where}: got timestamps {times_s!r:.80}, need [start, end]; correct it")
+            segments.append(checked_segment(where, label, *times_s))
+        videos.append(VideoSegments(video, tuple(segments)))
+    return Reviewed(tuple(videos))

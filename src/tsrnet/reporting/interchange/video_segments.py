@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import AfterValidator, Field
-
-from tsrnet.core.reading import as_kind
-from tsrnet.core.settings import Name
+from tsrnet.core.errors import UserError
 from tsrnet.reporting.timeline import Detection
 
 
@@ -24,31 +22,6 @@ class VideoSegments:
     file: Path | None = None
 
 
-def ordered(segment: tuple[float, float]) -> tuple[float, float]:
-    """ValueError where a segment ends before it starts."""
-    if segment[0] > segment[1]:
-        raise ValueError
-    return segment
-
-
-Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Seconds = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
-Span = Annotated[
-    tuple[Seconds, Seconds], AfterValidator(ordered), Field(description="[start, end], 0 <= start <= end")
-]
-
-
-@dataclass(frozen=True)
-class _Marked:
-    label: Name
-    segment: Span
-
-
-@dataclass(frozen=True)
-class _Length:
-    duration_s: Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)] | None
-
-
 @dataclass(frozen=True)
 class Reviewed:
     """The videos that people annotated, and a sentence on each kind of entry that was left out."""
@@ -57,16 +30,36 @@ class Reviewed:
     remarks: tuple[str, ...] = ()
 
 
-def checked_segment(where: str, label: Any, start_s: Any, end_s: Any) -> Detection:
-    """A segment that a person marked; UserError that begins with `where` for a wrong label or wrong times."""
-    marked: _Marked = as_kind(_Marked, {"label": label, "segment": (start_s, end_s)}, where)
-    return Detection(marked.label, *marked.segment, 1.0)
+def checked_segment(
+    where: str, label: Any, start_s: Any, end_s: Any, score: Any = 1.0, *, lowest_s: float = 0.0
+) -> Detection:
+    """A segment with printable label and finite numbers, `lowest_s` <= start <= end.
+
+    Raises UserError that begins with `where` for any other.
+    """
+    if not isinstance(label, str) or not label.strip() or not label.isprintable():
+        raise UserError(f"{where}: got label {label!r:.80}, need a text in one line; correct it")
+    numbers = (start_s, end_s, score)
+    if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
+        raise UserError(
+            f"{where}: got segment [{start_s!r:.40}, {end_s!r:.40}] with score {score!r:.40},"
+            " need finite numbers; correct it"
+        )
+    if not lowest_s <= start_s <= end_s:
+        least = "" if lowest_s == -math.inf else f"{lowest_s:g} <= "
+        raise UserError(
+            f"{where}: got segment [{start_s:g}, {end_s:g}], need {least}start <= end; correct it"
+        )
+    return Detection(label, float(start_s), float(end_s), float(score))
 
 
 def checked_length(where: str, duration_s: Any) -> float | None:
     """A length in seconds, or None; UserError that begins with `where` for what is no number above 0."""
-    length: _Length = as_kind(_Length, {"duration_s": duration_s}, where)
-    return length.duration_s
+    if duration_s is None:
+        return None
+    if type(duration_s) not in (int, float) or not 0 < duration_s < math.inf:
+        raise UserError(f"{where}: got duration {duration_s!r:.40}, need a number above 0; correct it")
+    return float(duration_s)
 
 
 def best_segments(
