@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -37,7 +38,11 @@ class VideoBatch:
         videos = [sample.features for sample in samples]
         if len({video.dtype for video in videos}) > 1:
             videos = [video.float() for video in videos]
-        features = torch.nn.utils.rnn.pad_sequence(videos, batch_first=True)
+        shape = (len(videos), int(lengths.max()), *videos[0].shape[1:])
+        # The zeros of NumPy take memory only where they are written or read: padding is half of a batch.
+        features = torch.from_numpy(np.zeros(shape, videos[0].numpy().dtype))
+        for row, video in zip(features, videos, strict=True):
+            row[: len(video)] = video
         return cls(
             ids=tuple(sample.id for sample in samples),
             features=features,

@@ -21,6 +21,7 @@ from tsrnet.core.reading import read_table
 from tsrnet.datasets import named
 from tsrnet.datasets.availability import Availability, find_features
 from tsrnet.datasets.batch import Sample, TrainingBatch, VideoBatch
+from tsrnet.datasets.loader import AheadLoader, ResumableLoader
 from tsrnet.datasets.overlap import read_overlap, shipped_overlap
 from tsrnet.datasets.records import LabelledVideo, VideoDataset, VideoRecord
 from tsrnet.datasets.sampler import FeatureDataset, PairedVideos, TrainingSampler
@@ -211,7 +212,7 @@ class VideoDataModule(pl.LightningDataModule):
             rank=trainer.global_rank if trainer else 0,
             num_ranks=num_ranks,
         )
-        return _ResumableLoader(
+        return ResumableLoader(
             paired,
             batch_size=self.batch_size // num_ranks,
             sampler=sampler,
@@ -243,7 +244,7 @@ class VideoDataModule(pl.LightningDataModule):
                 " need at least one for each"
             )
         videos = self._features(records)
-        return DataLoader(
+        return AheadLoader(
             videos,
             batch_size=1,  # nothing is padded, and the longest video bounds the memory
             sampler=UnrepeatedDistributedSampler(videos, num_replicas=num_ranks, rank=rank, shuffle=False),
@@ -254,16 +255,6 @@ class VideoDataModule(pl.LightningDataModule):
     def _features(self, records: Sequence[VideoRecord]) -> FeatureDataset:
         videos: list[LabelledVideo] = [record.without_segments() for record in records]
         return FeatureDataset(videos, self.classes, self.source, self.stream, self._sampler, self._batches)
-
-
-class _ResumableLoader(DataLoader[Any]):
-    """Tells Lightning that training can go on within an epoch: the sampler starts at the trainer's step."""
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Nothing to do."""
 
 
 class THUMOS14DataModule(VideoDataModule):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 from functools import lru_cache
-from itertools import pairwise
 from typing import Annotated
 
 import numpy as np
@@ -98,8 +97,11 @@ def flicker(rng: np.random.Generator, count: int, settings: StreamSettings) -> A
     noise: Array = np.float32(settings.flicker) * draw(rng, count, settings.flicker_decay)
     kept = np.float32(np.exp(-1 / (settings.flicker_s * TimeGrid().rate_hz)))
     noise[1:] *= np.sqrt(1 - kept**2)
-    for before, row in pairwise(noise):
-        row += kept * before
+    # noise[t] += kept * noise[t - 1], row after row, in few steps: sums of 1, 2, 4, ... terms.
+    step = 1
+    while step < count and (weight := kept**step) > 1e-9:
+        noise[step:] += weight * noise[:-step]
+        step *= 2
     return noise
 
 
