@@ -36,15 +36,19 @@ class Progress:
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
             from rich.progress import Progress as Bar
+            from rich.table import Column
 
+            # on a narrow terminal the note is cut, not the numbers
+            note = Column(ratio=2, no_wrap=True, overflow="ellipsis")
             self._bar = Bar(
                 TextColumn("{task.description}", markup=False),
-                BarColumn(),
+                BarColumn(None, table_column=Column(ratio=1)),
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[rate]}", markup=False),
                 TimeRemainingColumn(),
-                TextColumn("{task.fields[note]}", markup=False),
+                TextColumn("{task.fields[note]}", markup=False, table_column=note),
                 console=Console(stderr=True),
+                expand=True,
             )
 
     def __enter__(self) -> Progress:

@@ -42,7 +42,7 @@ def run(
         keys = [key for stage in stages.values() for key in stage.keys]
         waiting = dict.fromkeys(key for key in keys if not is_sealed(config.stages_root / key))
         tests = [f"testing ({stream})" for stream in config.streams]
-        plan([*(f"training {key}" for key in waiting), *tests, "localising"])
+        plan([*(f"training {key.rsplit('-', 1)[0]}" for key in waiting), *tests, "localising"])
         modules = {stream: run_stage(config, stage, wandb) for stream, stage in stages.items()}
         predictions = {
             stream: predict_stage(config, data, stream, module, stages[stream].key)

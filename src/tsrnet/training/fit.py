@@ -94,7 +94,7 @@ def fit(
                 LearningRateMonitor("step"),
                 SpeedMonitor(),
                 KeepSignal(),
-                StepProgress(f"training {folder.name}"),
+                StepProgress(f"training {folder.name.rsplit('-', 1)[0]}"),
             ],
         )
         trainer.fit(module, datamodule=data, ckpt_path=last_checkpoint(folder), weights_only=True)
