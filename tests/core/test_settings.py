@@ -93,11 +93,10 @@ WRONG: dict[tuple[type[Any], str], list[tuple[str, Any, str]]] = {
         ("dropout", -0.1, BELOW_ONE),
     ],
     (TSRNetPlusSettings, "model"): [
-        ("share", 2, SHARE),
-        ("form", "soft", FORMS),
-        ("tsrnet", 3, "a mapping"),
-        ("tsrnet.hops", 0, COUNT),
-        ("suppression.kernel", 2, "an odd number >= 1"),
+        ("hops", 0, COUNT),
+        ("context", 2, "an odd number >= 1"),
+        ("mil", -1.0, NON_NEGATIVE),
+        ("pool_divisor", 0, COUNT),
     ],
     (BaSNetSettings, "model"): [
         ("filter_size", 0, COUNT),
@@ -243,9 +242,9 @@ def test_whole_numbers_of_other_types_are_accepted() -> None:
 def test_a_misspelt_keyword_is_refused_and_a_foreign_key_ignored() -> None:
     with pytest.raises(ValidationError, match="alhpa"):
         LossSettings(alhpa=1.0)  # type: ignore[call-arg]
-    node = {"alpha": 2.0, "name": "x", "tsrnet": {"hops": 2, "name": "y"}}
+    node = {"alpha": 2.0, "name": "x", "hops": 2}
     assert settings_of(LossSettings, node, where="loss").alpha == 2.0
-    assert settings_of(TSRNetPlusSettings, node, where="model").tsrnet.hops == 2
+    assert settings_of(TSRNetPlusSettings, node, where="model").hops == 2
 
 
 def test_the_functions_of_dataclasses_work_and_replace_checks() -> None:

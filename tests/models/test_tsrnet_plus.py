@@ -1,8 +1,6 @@
-"""TSRNet beside background suppression: two networks that share a batch, and one score."""
+"""TSRNet with temporal context, whose class activations learn from the labels, too."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,24 +8,20 @@ import torch
 
 from tsrnet.datasets.batch import Sample, TrainingBatch
 from tsrnet.losses.objective import LossSettings
-from tsrnet.models.basnet import BaSNetSettings
-from tsrnet.models.tsrnet import TSRNetSettings
+from tsrnet.models.snippets import moving_mean
+from tsrnet.models.tsrnet import TSRNet, TSRNetSettings
 from tsrnet.models.tsrnet_plus import TSRNetPlus, TSRNetPlusSettings
-from tsrnet.models.video_model import VideoModel, carry_over
+from tsrnet.models.video_model import carry_over
 from tsrnet.training.module import TSRNetModule
 
 LENGTHS = (9, 1, 5)
 MASK = torch.arange(9) < torch.tensor(LENGTHS)[:, None]
+SMALL = {"attention_size": 8, "hidden_size": 16, "dropout": 0.0}
 
 
-def build(seed: int = 0, *, num_classes: int = 3, form: str = "standardized") -> TSRNetPlus:
+def build(seed: int = 0, *, num_classes: int = 3, hops: int = 1) -> TSRNetPlus:
     torch.manual_seed(seed)
-    settings = TSRNetPlusSettings(
-        TSRNetSettings(attention_size=8, hidden_size=16, dropout=0.0),
-        BaSNetSettings(filter_size=8, filter_kernel=3, hidden_size=16, dropout=0.0),
-        share=0.3,
-        form=form,
-    )
+    settings = TSRNetPlusSettings(**SMALL, hops=hops, context=3, pool_divisor=4, mil=0.7)
     return TSRNetPlus(settings, num_features=6, num_classes=num_classes).double()
 
 
@@ -36,55 +30,67 @@ def features(garbage: float = 1e3) -> torch.Tensor:
     return values.where(MASK.unsqueeze(-1), garbage)
 
 
-def sigmoid(x: np.ndarray) -> np.ndarray:
-    return np.asarray(1 / (1 + np.exp(-x)))
+def averaged(video: np.ndarray, width: int) -> np.ndarray:
+    half = width // 2
+    return np.stack([video[max(0, t - half) : t + half + 1].mean(axis=0) for t in range(len(video))])
 
 
-def standard(x: np.ndarray) -> np.ndarray:
-    return (x - x.mean(axis=0)) / (x.std(axis=0) if len(x) > 1 else 1.0)
-
-
-@pytest.mark.parametrize("form", ["standardized", "max"])
-def test_the_score_is_made_of_both_parts(form: str) -> None:
-    model = build(form=form).eval()
-    view = model.predict(features(), MASK)
-    ours, theirs = model.tsrnet.predict(features(), MASK), model.suppression.predict(features(), MASK)
-    torch.testing.assert_close(view.probabilities, theirs.probabilities)
+@pytest.mark.parametrize("width", [1, 3, 7])
+def test_the_moving_mean_is_over_the_real_snippets_around(width: int) -> None:
+    found = moving_mean(features(float("nan")), MASK, width=width)
     for row, length in enumerate(LENGTHS):
-        a, logits = (x[row, :length, 0].detach().numpy() for x in (ours.weights, ours.logits))
-        attention = a / a.max() if form == "max" else sigmoid(standard(logits))
-        v, other = (x.activations[row, :length].detach().numpy() for x in (ours, theirs))
-        expected = 0.3 * attention[:, None] * sigmoid(v)
-        expected += 0.7 * sigmoid(standard(logits))[:, None] * sigmoid(standard(other))
-        found = view.activations[row, :length].sigmoid().detach().numpy()
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(found[row, :length], averaged(features()[row, :length].numpy(), width))
+    assert not found[~MASK].any()
 
 
-def test_padding_changes_nothing() -> None:
-    model = build().eval()
-    one, other = model.predict(features(0.0), MASK), model.predict(features(1e6), MASK)
-    for name in ("probabilities", "logits", "weights"):
-        torch.testing.assert_close(getattr(one, name), getattr(other, name))
-    torch.testing.assert_close(one.activations[MASK], other.activations[MASK])
+@pytest.mark.parametrize("hops", [1, 2])
+def test_the_predictions_are_those_of_tsrnet_on_averaged_features(hops: int) -> None:
+    model = build(hops=hops).eval()
+    plain = TSRNet(TSRNetSettings(**SMALL, hops=hops), num_features=6, num_classes=3).double().eval()
+    plain.load_state_dict({k: v for k, v in model.state_dict().items() if not k.startswith("background")})
+    found = model.predict(features(), MASK)
+    for row, length in enumerate(LENGTHS):
+        video = torch.from_numpy(averaged(features()[row, :length].numpy(), 3)).unsqueeze(0)
+        expected = plain.predict(video, torch.ones(1, length, dtype=torch.bool))
+        torch.testing.assert_close(found.probabilities[row], expected.probabilities[0])
+        for name in ("logits", "weights", "activations"):
+            torch.testing.assert_close(getattr(found, name)[row, :length], getattr(expected, name)[0])
 
 
-def test_the_loss_is_that_of_both_and_reaches_every_parameter() -> None:
+def test_the_multiple_instance_loss_knows_background() -> None:
+    model, labels = build().eval(), torch.eye(3, dtype=torch.float64)
+    output = model(features(), MASK)
+    terms = model.loss_terms(output, MASK, labels)
+    losses = []
+    for row, length in enumerate(LENGTHS):
+        scores = output.scores[row, :length].detach().numpy()
+        k = -(-length // 4)
+        pooled = np.sort(scores, axis=0)[-k:].mean(axis=0)
+        log_p = pooled - np.log(np.exp(pooled).sum())
+        losses.append(-(log_p[row] + log_p[3]) / 2)  # the label and background, half each
+    np.testing.assert_allclose(terms["mil"].item(), np.mean(losses))
+    np.testing.assert_allclose(terms["total"].item(), 0.7 * np.mean(losses))
+
+
+def test_the_loss_comes_on_top_of_tsrnet_s_and_reaches_every_parameter() -> None:
     model = build().float()
     samples = [
         Sample(f"v{row}", features()[row, :length].float(), torch.eye(3)[row])
         for row, length in enumerate(LENGTHS)
     ]
-    batch = TrainingBatch.collate([(sample, None) for sample in samples])
-
-    def loss_of(network: VideoModel, name: str) -> torch.Tensor:
-        sizes: dict[str, Any] = {"num_features": 6, "classes": ("climb", "jump", "run")}
-        module = TSRNetModule(**sizes, model=name, network=network, losses=LossSettings(3.0, 0.5))
-        module.log = module.log_dict = lambda *_, **__: None  # type: ignore[method-assign, assignment]
-        return module.training_step(batch, 0)
-
-    total = loss_of(model, "tsrnet_plus")
-    parts = loss_of(model.tsrnet, "tsrnet") + loss_of(model.suppression, "basnet")
-    torch.testing.assert_close(total, parts)
+    module = TSRNetModule(
+        num_features=6,
+        classes=("climb", "jump", "run"),
+        model={"name": "tsrnet_plus", **SMALL},
+        network=model,
+        losses=LossSettings(3.0, 0.5),
+    )
+    logged: dict[str, torch.Tensor] = {}
+    module.log_dict = lambda terms, **_: logged.update(terms)  # type: ignore[method-assign, assignment]
+    module.log = lambda *_, **__: None  # type: ignore[method-assign, assignment]
+    total = module.training_step(TrainingBatch.collate([(sample, None) for sample in samples]), 0)
+    own = logged["loss/class"] + 3.0 * logged["loss/smoothness"] + 0.5 * logged["loss/sparsity"]
+    torch.testing.assert_close(total, own + 0.7 * logged["loss/mil"])
     total.backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
@@ -100,7 +106,5 @@ def test_known_classes_keep_their_rows_and_background_its_own() -> None:
         for row, place in ((0, 3), (1, 2), (2, 0)):
             assert torch.equal(new[name][place], old[name][row])
         assert torch.equal(new[name][1], before[name][1])
-    name = "suppression.classifier.1.weight"
-    assert torch.equal(new[name][4], old[name][3])  # of background
-    for name in old.keys() - set(source.class_rows):
+    for name in old.keys() - set(source.class_rows):  # that of background among them
         assert torch.equal(new[name], old[name])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeAlias
 
 from tsrnet.core.errors import UserError
@@ -59,7 +59,7 @@ def model_settings(model: str | Mapping[str, Any]) -> ModelSettings:
 
 
 def model_name(settings: ModelSettings) -> str:
-    return next(name for name, model in MODELS.items() if isinstance(settings, model.settings))
+    return next(name for name, model in MODELS.items() if type(settings) is model.settings)
 
 
 def describe_model(settings: ModelSettings) -> dict[str, Any]:
@@ -69,9 +69,9 @@ def describe_model(settings: ModelSettings) -> dict[str, Any]:
 
 def tsrnet_part(settings: ModelSettings) -> TSRNetSettings | None:
     """What of a model has L_SA, L_KT and a teacher of its kind; None of a rival."""
-    if isinstance(settings, TSRNetPlusSettings):
-        return settings.tsrnet
-    return settings if isinstance(settings, TSRNetSettings) else None
+    if not isinstance(settings, TSRNetSettings):
+        return None
+    return TSRNetSettings(**{field.name: getattr(settings, field.name) for field in fields(TSRNetSettings)})
 
 
 def build_model(settings: ModelSettings, *, num_features: int, num_classes: int) -> VideoModel:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Annotated
 
 import torch
+import torch.nn.functional as F
 from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
@@ -48,6 +49,14 @@ def padded(rows: Tensor, mask: Tensor) -> Tensor:
     places = mask.flatten().nonzero().squeeze(1)
     whole = rows.new_zeros(mask.numel(), rows.shape[-1]).index_copy(0, places, rows)
     return whole.view(*mask.shape, -1)
+
+
+def moving_mean(features: Tensor, mask: Tensor, *, width: int) -> Tensor:
+    """Mean over the real snippets within half of `width` (odd) of each: (batch, time, d), 0 where masked."""
+    real = mask.unsqueeze(1).to(features)
+    values = features.where(mask.unsqueeze(-1), 0.0).transpose(1, 2)
+    sums, counts = (F.avg_pool1d(some, width, stride=1, padding=width // 2) for some in (values, real))
+    return (sums / counts.where(counts > 0, 1.0) * real).transpose(1, 2)
 
 
 def top_k_mean(scores: Tensor, mask: Tensor, *, divisor: int) -> Tensor:

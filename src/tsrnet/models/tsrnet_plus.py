@@ -1,94 +1,81 @@
-"""TSRNet with a branch that suppresses background.
+"""TSRNet whose class activations must explain the video, too. Not from the paper.
 
-    TSRNet, eq. (1) to (9), unchanged            attention, L_SA, L_KT           TSRNetPlus.tsrnet
-    BaS-Net, both branches                       background class, temporal
-                                                 context, L_base, L_supp         TSRNetPlus.suppression
-    p = p_BaS                                    of the video                    TSRNetPlus.predict
-    s = share * a sigmoid(v) +
-        (1 - share) * a' sigmoid(A'')            in place of eq. (10)            TSRNetPlus.predict
+    x̄_t = mean of x over the snippets around t      temporal context             snippets.moving_mean
+    TSRNet of x̄, eq. (1) to (9), unchanged          attention, L_SA, L_KT        TSRNet
+    A_t = [FC2(h_t), w h_t], h_t = ReLU(FC1(x̄_t))   C actions and background     TSRNetPlus.forward
+    s^c = mean of the k highest A_t^c, k = n / 8    multiple instance learning   snippets.top_k_mean
+    L = L_SA + L_KT + mil L_MIL                     L_MIL: cross-entropy of      TSRNetPlus.loss_terms
+                                                    softmax(s) for the labels
+                                                    and background
 
-a is TSRNet's attention in the form that suits the dataset, a' in its standardised form (D5), A'' the
-activations of the suppressing branch, standardised over the video. The two learn side by side from the same
-batches and share no weight: transfer makes TSRNet's attention sharp but its class activations are free over
-background (D5); BaS-Net's see the snippets around them and have a class for background, and it recognises
-better.
+In TSRNet, FC1 and FC2 learn from m alone, so what they say of a single snippet in eq. (10) is free. Here
+L_MIL (BaS-Net's base branch) trains them on snippets, with a class for background. One snippet of 1/6 s is
+noisy, flow above all, so each sees its neighbours.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+import torch
+import torch.nn.functional as F
 from pydantic.dataclasses import dataclass as pydantic_dataclass
-from torch import Tensor
+from torch import Tensor, nn
 
-from tsrnet.core.settings import KNOWN_KEYS, Share
-from tsrnet.localization.scores import localization_attention, standardized
-from tsrnet.localization.settings import AttentionForm
-from tsrnet.models.basnet import BaSNet, BaSNetOutput, BaSNetSettings
-from tsrnet.models.classifier import Classifier
+from tsrnet.core.settings import KNOWN_KEYS, Count, NonNegative
+from tsrnet.losses.classification import softmax_cross_entropy
+from tsrnet.models.snippets import Kernel, moving_mean, per_snippet, top_k_mean
 from tsrnet.models.tsrnet import TSRNet, TSRNetOutput, TSRNetSettings
-from tsrnet.models.video_model import SnippetPredictions, VideoModel
+from tsrnet.models.video_model import SnippetPredictions
 
 
 @pydantic_dataclass(frozen=True, config=KNOWN_KEYS)
-class TSRNetPlusSettings:
-    """The settings of both parts; `share` of TSRNet in the score of a snippet, and the `form` of its
-    attention there, as in `localization_attention`.
+class TSRNetPlusSettings(TSRNetSettings):
+    """TSRNet's; `context`: snippets of the moving mean, about a second; `mil`: weight of L_MIL;
+    `pool_divisor`: k is n / this.
     """
 
-    tsrnet: TSRNetSettings = field(default_factory=TSRNetSettings)
-    suppression: BaSNetSettings = field(default_factory=BaSNetSettings)
-    share: Share = 0.5
-    form: AttentionForm = "standardized"
+    context: Kernel = 7
+    mil: NonNegative = 1.0
+    pool_divisor: Count = 8
 
 
 @dataclass(frozen=True)
 class TSRNetPlusOutput(TSRNetOutput):
-    """TSRNet's, for L_SA and L_KT, and what the suppressing branch says."""
+    """TSRNet's, and `scores` (batch, time, classes + 1): A, background last, 0 where masked."""
 
-    suppression: BaSNetOutput
+    scores: Tensor
 
 
-class TSRNetPlus(VideoModel):
-    """TSRNet and a background-suppressing branch, side by side."""
+class TSRNetPlus(TSRNet):
+    """TSRNet with temporal context, and multiple instance learning on its class activations."""
+
+    settings: TSRNetPlusSettings
 
     def __init__(self, settings: TSRNetPlusSettings, *, num_features: int, num_classes: int) -> None:
-        super().__init__()
-        self.settings = settings
-        sizes = {"num_features": num_features, "num_classes": num_classes}
-        self.tsrnet = TSRNet(settings.tsrnet, **sizes)
-        self.suppression = BaSNet(settings.suppression, **sizes)
+        super().__init__(settings, num_features=num_features, num_classes=num_classes)
+        self.background = nn.Linear(settings.hidden_size, 1)
 
     def forward(self, features: Tensor, mask: Tensor) -> TSRNetPlusOutput:
         """features (batch, time, d), mask (batch, time) -> TSRNetPlusOutput."""
+        features = moving_mean(features, mask, width=self.settings.context)
         return TSRNetPlusOutput(
-            **vars(self.tsrnet(features, mask)), suppression=self.suppression(features, mask)
+            **vars(super().forward(features, mask)), scores=per_snippet(self._scores, features, mask)
         )
+
+    def _scores(self, rows: Tensor) -> Tensor:
+        """(n, d) -> (n, classes + 1)."""
+        hidden = self.classifier.dropout(self.classifier.hidden(torch.cat([rows] * self._copies, dim=-1)))
+        return torch.cat([self.classifier.fc2(hidden), self.background(hidden)], dim=-1)
 
     def predict(self, features: Tensor, mask: Tensor) -> SnippetPredictions:
-        """Attention is TSRNet's; activations are the logits of the fused score, which has it in already."""
-        ours, theirs = self.tsrnet.predict(features, mask), self.suppression.predict(features, mask)
-        attention, other = (
-            localization_attention(ours.logits, ours.weights, mask, form=form).unsqueeze(-1)
-            for form in (self.settings.form, "standardized")
-        )
-        share, activations = self.settings.share, standardized(theirs.activations, mask)
-        score = share * attention * ours.activations.sigmoid() + (1 - share) * other * activations.sigmoid()
-        return SnippetPredictions(
-            theirs.probabilities, ours.logits, ours.weights, score.float().logit(eps=1e-6)
-        )
+        """As TSRNet, with the C actions of A as activations."""
+        output = self(features, mask)
+        probabilities, activations = output.logits.softmax(dim=1), output.scores[..., :-1]
+        return SnippetPredictions(probabilities, output.attention_logits, output.attention, activations)
 
     def loss_terms(self, output: TSRNetPlusOutput, mask: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Those of the suppressing branch; L_SA and L_KT come on top of them."""
-        return self.suppression.loss_terms(output.suppression, mask, labels)
-
-    @property
-    def classification(self) -> Classifier:
-        return self.tsrnet.classifier
-
-    @property
-    def class_rows(self) -> tuple[str, ...]:
-        return (
-            *(f"tsrnet.{name}" for name in self.tsrnet.class_rows),
-            *(f"suppression.{name}" for name in self.suppression.class_rows),
-        )
+        """The terms "mil" and "total", its weighted value; L_SA and L_KT come on top of it."""
+        pooled = top_k_mean(output.scores, mask, divisor=self.settings.pool_divisor)
+        mil = softmax_cross_entropy(pooled, F.pad(labels, (0, 1), value=1.0))
+        return {"mil": mil, "total": self.settings.mil * mil}
