@@ -61,14 +61,6 @@ def write_page(path: Path, page: Page) -> None:
 
 
 @dataclass(frozen=True)
-class _EmbeddedDetection:
-    label: str
-    start_s: Number
-    end_s: Number
-    score: Number
-
-
-@dataclass(frozen=True)
 class _Embedded:
     """What others read of the data in a page."""
 
@@ -76,7 +68,7 @@ class _Embedded:
     key: str
     title: str
     duration_s: Number
-    detections: tuple[_EmbeddedDetection, ...]
+    detections: tuple[Detection, ...]
     probabilities: tuple[tuple[str, Number], ...]
     thumbnails: tuple[tuple[Number, str], ...]
 
