@@ -15,7 +15,7 @@ import numpy as np
 from tsrnet.core.errors import UserError
 from tsrnet.core.reading import read_json, reading
 from tsrnet.core.settings import as_number, shown
-from tsrnet.metrics.detection import Bools, Segments
+from tsrnet.metrics.detection import Segments
 
 _PREFIX = "v_"
 Row = tuple[int, float, float, float]  # class, start, end, score
@@ -196,7 +196,7 @@ def _checked(
 ) -> Segments:
     """UserError for numbers that cannot be ranked or measured."""
 
-    def refuse(bad: Bools, need: str) -> None:
+    def refuse(bad: Any, need: str) -> None:
         if bad.any():
             row = bad.argmax()
             video, (start_s, end_s, score) = shown(videos[segments.video[row]]), numbers[:, row]
