@@ -64,16 +64,16 @@ def draw_timeline(timeline: Timeline, path: Path) -> None:
 
 
 def _draw(timeline: Timeline, path: Path) -> None:
-    rows = max(1, len({bar.label for bar in (*timeline.truth, *timeline.detections)}))
+    labels = sorted({bar.label for bar in (*timeline.truth, *timeline.detections)})
     # What is not there takes no room: frames of a simulation, the truth of a video of one's own.
     rows_of = [("ground truth", timeline.truth)] * bool(timeline.truth) + [
         ("detections", timeline.detections)
     ]
     frames = [1.05] * bool(timeline.strip)
-    heights = (*frames, *[0.35 + 0.22 * rows] * len(rows_of), 1.0, 1.0, 1.0)
+    heights = (*frames, *[0.35 + 0.22 * max(1, len(labels))] * len(rows_of), 1.0, 1.0, 1.0)
     # Margins by hand: a layout engine draws every picture once more to find them, half of the time.
     width, height = 12.0, sum(heights) + 0.22 * len(heights) + 0.7
-    longest = max((len(_short(bar.label)) for bar in (*timeline.truth, *timeline.detections)), default=0)
+    longest = max((len(_short(label)) for label in labels), default=0)
     figure = Figure(figsize=(width, height))
     axes: list[Axes] = list(figure.subplots(len(heights), 1, height_ratios=heights))
     figure.subplots_adjust(
@@ -88,7 +88,6 @@ def _draw(timeline: Timeline, path: Path) -> None:
         pictures = np.concatenate(list(timeline.strip), axis=1)
         axes[0].imshow(pictures, extent=(0, timeline.duration_s, 0, 1), aspect="auto")
         axes[0].set_yticks([])
-    labels = sorted({bar.label for bar in (*timeline.truth, *timeline.detections)})
     for axis, (name, bars) in zip(axes[len(frames) :], rows_of, strict=False):
         _bars(axis, bars, labels, timeline.classes)
         axis.set_title(name, fontsize=9, loc="left", pad=2)
