@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -239,9 +240,9 @@ def _near(
 
 def rows_by_group(group: Ints, rows: Ints, num_groups: int) -> list[Ints]:
     """The `rows` of group 0, 1, ..., num_groups - 1, each in their order; others are left out."""
-    order = np.argsort(group, kind="stable")
-    ends = np.bincount(group, minlength=num_groups)[:num_groups].cumsum()
-    return np.split(rows[order], ends)[:-1]
+    ordered = rows[np.argsort(group, kind="stable")]
+    ends = np.bincount(group, minlength=num_groups)[:num_groups].cumsum().tolist()
+    return [ordered[start:end] for start, end in pairwise([0, *ends])]  # np.split takes ten times as long
 
 
 def _padded(rows: list[Ints]) -> Ints:
