@@ -193,7 +193,7 @@ def test_a_run_is_kept_for_wandb_where_nobody_is_logged_in(
 ) -> None:
     result = train(f"hydra.run.dir={tmp_path}", "logger=wandb", "logger.mode=offline")
     assert result.code == 0, result.err
-    assert "W&B: offline; wandb sync" in result.out
+    assert "W&B: offline; to upload: wandb sync" in result.out
     run = next((tmp_path / "wandb").glob("offline-run-*"))
     assert next(run.glob("*.wandb")).stat().st_size > 1000
     tables = [path.name for path in (run / "files" / "media" / "table" / "test").iterdir()]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import socket
 import struct
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -151,6 +153,17 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_a_run_opens_without_asking_for_launch_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their modules take a second to import."""
+    asked: list[object] = []
+    jobs = SimpleNamespace(StagedLaunchInputs=lambda: asked.append(0))
+    monkeypatch.setitem(sys.modules, "wandb.sdk.launch.inputs.internal", jobs)
+    with open_run(tmp_path / "run", tmp_path / "memory", {}):
+        pass
+    assert exit_code(tmp_path / "run") == 0
+    assert not asked
+
+
 @pytest.mark.filterwarnings("ignore:.*does not have many workers")
 def test_one_run_holds_the_losses_of_every_stage_by_its_own_step(whole: Path) -> None:
     rows = history(whole)
@@ -250,7 +263,7 @@ def test_a_server_that_cannot_be_reached_does_not_end_the_run(
     assert history(tmp_path)[0]["tsrnet-rgb/loss/total"] == 0.25
     shown = capsys.readouterr()
     assert "W&B: offline, because it cannot be reached" in shown.err
-    assert "W&B: offline; wandb sync" in shown.out
+    assert "W&B: offline; to upload: wandb sync" in shown.out
 
 
 def test_the_mode_follows_from_whether_the_user_is_logged_in(

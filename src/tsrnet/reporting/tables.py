@@ -20,8 +20,8 @@ def print_metrics(metrics: Mapping[str, Any]) -> None:
     """Print what metrics.json holds, in percent."""
     console = Console()
     kind = f"{metrics.get('label')}, " * bool(metrics.get("label"))
-    protocol = f"{kind}{metrics['protocol']}, {metrics['videos']} videos, seed {metrics['seed']}"
-    recognition = Table(title=f"Recognition (%): {protocol}")
+    tested = f"{kind}{metrics['videos']} test videos, seed {metrics['seed']}, protocol: {metrics['protocol']}"
+    recognition = Table(title=f"Recognition (%): {tested}")
     names = list(next(iter(metrics["recognition"].values())))
     for name in ("stream", *names):
         recognition.add_column(name, justify="left" if name == "stream" else "right")
@@ -29,7 +29,7 @@ def print_metrics(metrics: Mapping[str, Any]) -> None:
         recognition.add_row(stream, *(f"{100 * figures[name]:.1f}" for name in names))
     console.print(recognition)
     if metrics["detection"]:
-        detection = Table(title=f"Detection mAP (%) at tIoU: {protocol}")
+        detection = Table(title=f"Detection mAP (%) at tIoU: {tested}")
         means = metrics["detection"]["mAP"]
         for name in (*means, "average"):
             detection.add_column(name, justify="right")
@@ -44,7 +44,7 @@ def print_metrics(metrics: Mapping[str, Any]) -> None:
         )
         _print_ties(console, metrics["detection"])
     if metrics["attention"]:
-        attention = Table(title="Mean attention x n, inside and outside ground-truth segments")
+        attention = Table(title="Attention inside and outside the true segments (1: mean of the video)")
         for name in ("stream", "inside", "outside", "ratio"):
             attention.add_column(name, justify="left" if name == "stream" else "right")
         for stream, row in metrics["attention"].items():
