@@ -1,6 +1,6 @@
 """A training step of TSRNet with transfer, on a batch that stays in memory.
 
-python benchmarks/train_step.py [--videos 16] [--snippets 700] [--features 2048] [--precision 32-true]
+python benchmarks/train_step.py [--videos 16] [--snippets 700] [--features 2048] [--precision 32-true auto]
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--features", type=int, default=2048)
     parser.add_argument("--classes", type=int, default=200)
     parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--precision", nargs="*", default=["32-true", "bf16-mixed"])
+    parser.add_argument("--precision", nargs="*", default=["32-true", "auto", "bf16-mixed"])
     given = parser.parse_args()
     shape = (given.videos, given.snippets, given.features, given.classes)
     print(f"| {DEVICE}, {torch.get_num_threads()} threads | ms a step | ratio |\n|---|---|---|")
@@ -87,6 +87,8 @@ def training_step_s(
     videos, snippets, num_features, classes = shape
     sizes = {"num_features": num_features, "classes": tuple(f"class {k}" for k in range(classes))}
     module = TSRNetModule(**sizes, teacher=TSRNetModule(**sizes, losses=None), alpha=30.0)
+    automatic = precision == "auto"  # as `tsrnet.training.fit` does on a CPU
+    torch.set_float32_matmul_precision("medium" if automatic else "highest")
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         file = Path(folder) / "step"
@@ -94,7 +96,7 @@ def training_step_s(
             accelerator="gpu" if DEVICE == "cuda" else "cpu",
             devices=devices,
             strategy="ddp_spawn" if devices > 1 else "auto",
-            precision=precision,
+            precision="32-true" if automatic else precision,
             max_steps=steps,
             callbacks=[_Clock(file)],
             logger=False,

@@ -165,7 +165,7 @@ MISTAKES = {
     "holdout=1": "holdout: got 1, need a number >= 0 and < 1",
     "seed=-3": "seed: got -3, need a whole number >= 0",
     "trainer.max_steps=0": "trainer.max_steps: got 0, need a whole number >= 1",
-    "trainer.precision=64-true": "trainer.precision: got '64-true', need one of 32-true, bf16-mixed",
+    "trainer.precision=64-true": "trainer.precision: got '64-true', need one of auto, 32-true, bf16-mixed",
     "logger.name=none": "logger.name: got none, need csv, wandb or tensorboard",
     "hydra.run.dir=/proc/nowhere/run": "/proc/nowhere: No such file or directory; give a folder",
 }

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytorch_lightning as pl
+import torch
 import torch.distributed as dist
 from pydantic.dataclasses import dataclass
 from pytorch_lightning.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
@@ -35,12 +36,13 @@ class TrainerSettings:
     """What Lightning's Trainer is given.
 
     `devices`: -1 for all. `gradient_clip`: norm that gradients are clipped to. `accumulate`: batches of
-    an optimiser step. `checkpoint_every`: steps.
+    an optimiser step. `checkpoint_every`: steps. `precision`: "auto" is 32-true, with the largest product of
+    a training step in bfloat16 on a CPU that has instructions for it.
     """
 
     accelerator: str = no_effect("auto")
     devices: Count | Literal[-1] = no_effect(1)
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"  # batches become float32
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"  # batches become float32
     max_steps: Count = 500
     checkpoint_every: Count = no_effect(100)
     strategy: str = no_effect("auto")
@@ -97,7 +99,9 @@ def fit(
                 StepProgress(f"training {folder.name.rsplit('-', 1)[0]}"),
             ],
         )
-        trainer.fit(module, datamodule=data, ckpt_path=last_checkpoint(folder), weights_only=True)
+        on_cpu = trainer.strategy.root_device.type == "cpu"
+        with _bfloat16_products(on_cpu and settings.precision == "auto"):
+            trainer.fit(module, datamodule=data, ckpt_path=last_checkpoint(folder), weights_only=True)
     trainer.strategy.barrier()
 
 
@@ -132,7 +136,7 @@ def _trainer(
         devices=settings.devices,
         num_nodes=settings.num_nodes,
         strategy=settings.strategy,
-        precision=settings.precision,
+        precision="32-true" if settings.precision == "auto" else settings.precision,
         gradient_clip_val=settings.gradient_clip,
         accumulate_grad_batches=settings.accumulate,
         max_steps=max_steps,
@@ -146,6 +150,17 @@ def _trainer(
         enable_checkpointing=max_steps > 0,
         default_root_dir=folder,
     )
+
+
+@contextmanager
+def _bfloat16_products(allowed: bool) -> Iterator[None]:
+    """Allow them in training, see `tsrnet.models.attention`; predictions are in float32."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium" if allowed else before)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 @contextmanager
