@@ -181,19 +181,19 @@ def test_a_video_that_cannot_be_read_is_listed(run: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (("format=null",), "format: got None, need one of activitynet, labelstudio, fiftyone, csv, srt"),
-        (("format=xml",), "format: got xml, need one of activitynet"),
-        (("format=csv", "output=null"), "output: got nothing, need a file"),
+        (("format=null",), "format: got null, need one of activitynet, labelstudio, fiftyone, csv, srt"),
+        (("format=xml",), "format: got 'xml', need one of activitynet"),
+        (("format=csv", "output=null"), "output: got null, need a file"),
         (("format=fiftyone",), "videos: got nothing, need the folder of the videos"),
         (("format=csv", "videos=nowhere"), "videos: got nowhere, need a folder"),
         (("format=csv", "detections=a.json"), "need exactly one"),
         (("format=csv", "run=null"), "need exactly one"),
         (("format=csv", "run=nowhere"), "nowhere/detections.json: there is no such file"),
         (("format=csv", "run=null", "detections=5"), "5: there is no such file"),
-        (("format=csv", "per_video=0"), "per_video: got 0, need a whole number above 0"),
+        (("format=csv", "per_video=0"), "per_video: got 0, need a whole number >= 1"),
         (("format=csv", "per_video=1.5"), "per_video: got 1.5"),
-        (("format=csv", "min_score=high"), "min_score: got high, need a number"),
-        (("format=labelstudio", "fps=0"), "fps: got 0, need a number above 0"),
+        (("format=csv", "min_score=high"), "min_score: got 'high', need a number"),
+        (("format=labelstudio", "fps=0"), "fps: got 0, need a number > 0"),
     ],
 )
 def test_what_cannot_be_exported_is_one_line(run: Path, overrides: tuple[str, ...], said: str) -> None:
@@ -225,10 +225,10 @@ def test_an_id_that_is_no_file_name_makes_no_file(run: Path, ids: tuple[str, ...
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        ((), "format: got None, need one of labelstudio, fiftyone, csv"),
-        (("format=srt",), "format: got srt, need one of labelstudio, fiftyone, csv"),
-        (("format=csv",), "source: got nothing, need a file"),
-        (("format=csv", "source=nowhere.csv"), "output: got nothing, need a file"),
+        ((), "format: got null, need one of labelstudio, fiftyone, csv"),
+        (("format=srt",), "format: got 'srt', need one of labelstudio, fiftyone, csv"),
+        (("format=csv",), "source: got null, need a file"),
+        (("format=csv", "source=nowhere.csv"), "output: got null, need a file"),
         (
             ("format=csv", "source=nowhere.csv", "output=a.json"),
             "source: got nowhere.csv, there is no such file",

@@ -59,11 +59,11 @@ def test_the_folder_is_copied_with_its_card(command: Command, prepared: Path, tm
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run=null", "repo=a/b"], "run: got nothing"),
+        (["run=null", "repo=a/b"], "run: got null, need the folder of a run"),
         (["run={run}"], "got repo=None and output=None, need one"),
-        (["run={run}", "repo=a"], "repo: got a, need owner/name"),
+        (["run={run}", "repo=a"], "repo: got 'a', need owner/name"),
         (["run={run}/model", "repo=a/b"], "model, which has no metrics.json"),
-        (["run={run}", "repo=a/b", "private=maybe"], "private: got maybe, need true or false"),
+        (["run={run}", "repo=a/b", "private=maybe"], "private: got 'maybe', need true or false"),
     ],
 )
 def test_a_mistake_is_one_line(

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from omegaconf import DictConfig
 
 from tsrnet.core.cli import run_command
-
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
 
 
 def compose(config: DictConfig) -> None:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from omegaconf import DictConfig
 
 from tsrnet.core.cli import run_command
-
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
+from tsrnet.core.errors import UserError
 
 
 def dashboard(config: DictConfig) -> None:
     """Build the workspace and save it with W&B; print its address."""
     from importlib.util import find_spec
 
-    from tsrnet.core.errors import UserError
     from tsrnet.reporting.workspace import workspace
 
     for key in ("entity", "project"):

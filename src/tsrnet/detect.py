@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+import re
+import time
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
 
 from tsrnet.core.cli import importing, run_command
-
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
+from tsrnet.core.errors import FailedError, UserError, optional
 
 
 def detect(config: DictConfig) -> None:
     """Features with the settings of the run, its networks, a page and a picture a video."""
     print("starting ...", flush=True)  # torch takes seconds to import
-    import json
-    import re
-    import time
-    from pathlib import Path
-
-    from hydra.core.hydra_config import HydraConfig
-
     with importing():
-        from tsrnet.core.errors import FailedError, UserError, optional
         from tsrnet.core.files import atomic_path, remove_parts_of_the_dead
         from tsrnet.core.progress import track
         from tsrnet.evaluation.video_detections import submission_of

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
 
 from tsrnet.core.cli import importing, run_command
-
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
+from tsrnet.core.errors import UserError
 
 
 def evaluate(config: DictConfig) -> None:
     """Find the networks and their predictions for the test videos, localise, write a run folder."""
-    from pathlib import Path
-
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
-
     with importing():
-        from tsrnet.core.errors import UserError
         from tsrnet.pipeline.config import RunConfig
         from tsrnet.pipeline.reopen import finished_runs
         from tsrnet.pipeline.results import write_results

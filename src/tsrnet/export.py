@@ -2,77 +2,77 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from omegaconf import DictConfig
+from pydantic import Field
 
 from tsrnet.core.cli import run_command
+from tsrnet.core.errors import UserError
+from tsrnet.core.settings import AnyPath, Count, Number, Positive, settings_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
-    from typing import Any
-
-    from omegaconf import DictConfig
-
     from tsrnet.reporting.interchange.video_segments import VideoSegments
 
-FORMATS = ("activitynet", "labelstudio", "fiftyone", "csv", "srt", "onnx")
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """The keys of the command; conf/export.yaml says what each means."""
+
+    format: Literal["activitynet", "labelstudio", "fiftyone", "csv", "srt", "onnx"]
+    output: Annotated[AnyPath, Field(description="a file (activitynet, csv) or a folder")]
+    run: AnyPath | None
+    detections: AnyPath | None
+    videos: AnyPath | None
+    min_score: Number | None
+    per_video: Count | None
+    url: str
+    fps: Positive
 
 
 def export(config: DictConfig) -> None:
     """Read the detections, choose the best, write them below `output`."""
-    from pathlib import Path
-
-    from tsrnet.core.errors import UserError
     from tsrnet.core.files import atomic_path
     from tsrnet.core.reading import read_json
     from tsrnet.datasets.records import counted
     from tsrnet.reporting.interchange.activitynet import read_submission
     from tsrnet.reporting.interchange.video_segments import best_segments, classes_of
 
-    if config.format not in FORMATS:
-        raise UserError(f"format: got {config.format}, need one of {', '.join(FORMATS)}")
-    if config.output is None:
-        raise UserError("output: got nothing, need a file (activitynet, csv) or a folder")
-    if config.format == "fiftyone" and config.videos is None:
-        raise UserError("videos: got nothing, need the folder of the videos for format=fiftyone")
-    if config.format == "onnx":
-        _export_networks(config)
+    settings = settings_of(ExportSettings, config, where="")
+    if settings.format == "onnx":
+        _export_networks(settings)
         return
-    low, most, fps = config.min_score, config.per_video, config.fps
-    for key, good, needed in (
-        ("min_score", low is None or type(low) in (int, float), "a number"),
-        ("per_video", most is None or (type(most) is int and most > 0), "a whole number above 0"),
-        ("fps", type(fps) in (int, float) and fps > 0, "a number above 0"),
-    ):
-        if not good:
-            raise UserError(f"{key}: got {config[key]}, need {needed}")
-    source = _source(config)
+    if settings.format == "fiftyone" and settings.videos is None:
+        raise UserError("videos: got nothing, need the folder of the videos for format=fiftyone")
+    source = _source(settings)
     content = read_json(source)
     found = read_submission(str(source), content)
-    videos = best_segments(found, min_score=low, per_video=most)
-    if config.videos is not None:
-        videos = with_files(videos, Path(str(config.videos)), lengths=config.format in ("labelstudio", "csv"))
-    if config.format == "fiftyone":
+    videos = best_segments(found, min_score=settings.min_score, per_video=settings.per_video)
+    if settings.videos is not None:
+        videos = with_files(videos, settings.videos, lengths=settings.format in ("labelstudio", "csv"))
+    if settings.format == "fiftyone":
         videos = [video for video in videos if video.file]
-    for path, text in _files(config, videos, classes_of(found), content, source).items():
+    for path, text in _files(settings, videos, classes_of(found), content, source).items():
         with atomic_path(path) as part:
             part.write_text(text, encoding="utf-8")
     before, after = (sum(len(video.segments) for video in group) for group in (found, videos))
     print(
-        f"{config.output}: {counted(len(videos), 'video')}, {counted(after, 'detection')},"
+        f"{settings.output}: {counted(len(videos), 'video')}, {counted(after, 'detection')},"
         f" {before - after} left out"
     )
 
 
-def _export_networks(config: DictConfig) -> None:
-    from pathlib import Path
-
-    from tsrnet.core.errors import UserError
+def _export_networks(settings: ExportSettings) -> None:
     from tsrnet.inference.onnx import export_onnx
 
-    if config.run is None:
+    if settings.run is None:
         raise UserError("run: got nothing, need the folder of a run of tsrnet.train for format=onnx")
-    for path in export_onnx(Path(str(config.run)), Path(str(config.output))):
+    for path in export_onnx(settings.run, settings.output):
         print(f"{path}: equal to the network, compared in onnxruntime")
 
 
@@ -81,9 +81,6 @@ def with_files(videos: Iterable[VideoSegments], folder: Path, *, lengths: bool) 
 
     What is not found or cannot be read is listed on the terminal. UserError where there is no folder.
     """
-    from dataclasses import replace
-
-    from tsrnet.core.errors import UserError
     from tsrnet.core.progress import track
     from tsrnet.core.workers import worker_pool
     from tsrnet.datasets.records import listed
@@ -97,55 +94,41 @@ def with_files(videos: Iterable[VideoSegments], folder: Path, *, lengths: bool) 
     result = [replace(video, file=known.find(video.id)) for video in videos]
     if missing := [video.id for video in result if video.file is None]:
         print(f"no file in {folder} for {len(missing)} of {len(result)} videos: {listed(missing)}")
-    if not lengths:
+    unknown = {video.id: video.file for video in result if video.file and video.duration_s is None}
+    if not lengths or not unknown:
         return result
-    unreadable, limit_s = [], ReadingSettings().timeout_s
-    unknown = [(i, one.file) for i, one in enumerate(result) if one.file and one.duration_s is None]
-    if not unknown:
-        return result
+    lengths_s: dict[str, float] = {}
+    limit_s = ReadingSettings().timeout_s
     with worker_pool(1) as pool:  # a file may end the process that opens it
-        files_s = pool.map(
-            count_snippets, [file for _, file in unknown], timeout_s=limit_s, lost=lambda _: None
-        )
-        looked = track(files_s, total=len(unknown), what="lengths of videos")
-        for (i, _), (_, length) in zip(unknown, looked, strict=True):
+        counted = pool.map(count_snippets, unknown.values(), timeout_s=limit_s, lost=lambda _: None)
+        looked = track(counted, total=len(unknown), what="lengths of videos")
+        for video_id, (_, length) in zip(unknown, looked, strict=True):
             if length:
-                result[i] = replace(result[i], duration_s=round(length[1], 3))
-            else:
-                unreadable.append(result[i].id)
-    if unreadable:
+                lengths_s[video_id] = round(length[1], 3)
+    if unreadable := [video_id for video_id in unknown if video_id not in lengths_s]:
         print(
             f"cannot read {len(unreadable)} of {len(result)} videos for their lengths: {listed(unreadable)}"
         )
-    return result
+    return [replace(video, duration_s=lengths_s.get(video.id, video.duration_s)) for video in result]
 
 
-def _source(config: DictConfig) -> Path:
-    from pathlib import Path
-
-    from tsrnet.core.errors import UserError
-
-    if (config.run is None) == (config.detections is None):
+def _source(settings: ExportSettings) -> Path:
+    run, detections = settings.run, settings.detections
+    if (run is None) == (detections is None):
         raise UserError(
-            f"got run={config.run} and detections={config.detections}, need exactly one: the folder of a"
-            " run or a .json file"
+            f"got run={run} and detections={detections}, need exactly one: the folder of a run or a .json"
+            " file"
         )
-    given = config.detections
-    path = Path(str(config.run)) / "detections.json" if given is None else Path(str(given))
+    path = detections or Path(str(run)) / "detections.json"
     if not path.is_file():
         raise UserError(f"{path}: there is no such file; need detections in ActivityNet's submission format")
     return path
 
 
 def _files(
-    config: DictConfig, videos: list[VideoSegments], classes: list[str], content: Any, source: Path
+    settings: ExportSettings, videos: list[VideoSegments], classes: list[str], content: Any, source: Path
 ) -> dict[Path, str]:
     """Path -> text of all that is written; `classes` are all of the source, also those of no video here."""
-    import json
-    from collections import Counter
-    from pathlib import Path
-
-    from tsrnet.core.errors import UserError
     from tsrnet.core.files import check_id
     from tsrnet.datasets.video_folder import without_suffix
     from tsrnet.reporting.interchange.activitynet import submission
@@ -154,18 +137,17 @@ def _files(
     from tsrnet.reporting.interchange.subtitles import to_srt
     from tsrnet.reporting.interchange.table import to_csv
 
-    output = Path(str(config.output))
-    if config.format == "activitynet":
+    output, form = settings.output, settings.format
+    if form == "activitynet":
         return {output: json.dumps(submission(videos, content), indent=1)}
-    if config.format == "csv":
+    if form == "csv":
         return {output: to_csv(videos)}
-    if config.format == "labelstudio":
-        folder = None if config.videos is None else Path(str(config.videos))
-        model = f"tsrnet {source.resolve().parent.name}"
-        tasks = tasks_of(videos, url=config.url, fps=config.fps, model_version=model, folder=folder)
+    if form == "labelstudio":
+        model, folder = f"tsrnet {source.resolve().parent.name}", settings.videos
+        tasks = tasks_of(videos, url=settings.url, fps=settings.fps, model_version=model, folder=folder)
         xml = labeling_config(classes)
         return {output / "tasks.json": json.dumps(tasks, indent=1), output / "labeling_config.xml": xml}
-    if config.format == "fiftyone":
+    if form == "fiftyone":
         files = dataset_files(videos)
         return {output / name: json.dumps(text, indent=1) for name, text in files.items()}
     names = [check_id(without_suffix(video.id)) for video in videos]

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from omegaconf import DictConfig
+from pydantic import Field
 
 from tsrnet.core.cli import run_command
+from tsrnet.core.errors import UserError
+from tsrnet.core.settings import AnyPath, Name, Positive, settings_of
 
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
 
-FORMATS = ("labelstudio", "fiftyone", "csv")
+@dataclass(frozen=True)
+class ImportSettings:
+    """The keys of the command; conf/import_annotations.yaml says what each means."""
+
+    format: Literal["labelstudio", "fiftyone", "csv"]
+    source: Annotated[AnyPath, Field(description="a file")]
+    output: Annotated[AnyPath, Field(description="a file")]
+    videos: AnyPath | None
+    subset: Name
+    fps: Positive | None
 
 
 def import_annotations(config: DictConfig) -> None:
     """Read `source`, find the durations of the videos, write `output`."""
-    import json
-    from pathlib import Path
-
-    from tsrnet.core.errors import UserError
     from tsrnet.core.files import atomic_path
     from tsrnet.core.reading import read_json, read_text
     from tsrnet.datasets.records import counted, listed
@@ -27,25 +37,21 @@ def import_annotations(config: DictConfig) -> None:
     from tsrnet.reporting.interchange.labelstudio import read_tasks
     from tsrnet.reporting.interchange.table import read_csv
 
-    if config.format not in FORMATS:
-        raise UserError(f"format: got {config.format}, need one of {', '.join(FORMATS)}")
-    for key, needed in (("source", "a file"), ("output", "a file"), ("subset", "a name")):
-        if config[key] is None:
-            raise UserError(f"{key}: got nothing, need {needed}")
-    source = str(config.source)
-    if not Path(source).is_file():
+    settings = settings_of(ImportSettings, config, where="")
+    source = settings.source
+    if not source.is_file():
         raise UserError(f"source: got {source}, there is no such file")
-    if config.format == "labelstudio":
-        reviewed = read_tasks(source, read_json(Path(source)), fps=config.fps)
-    elif config.format == "fiftyone":
-        reviewed = read_labels(source, read_json(Path(source)))
+    if settings.format == "labelstudio":
+        reviewed = read_tasks(str(source), read_json(source), fps=settings.fps)
+    elif settings.format == "fiftyone":
+        reviewed = read_labels(str(source), read_json(source))
     else:
-        reviewed = read_csv(source, read_text(Path(source)))
+        reviewed = read_csv(str(source), read_text(source))
     videos = list(reviewed.videos)
-    if config.videos is not None:
-        videos = with_files(videos, Path(str(config.videos)), lengths=True)
-    with atomic_path(Path(str(config.output))) as part:
-        part.write_text(json.dumps(ground_truth(videos, str(config.subset)), indent=1), encoding="utf-8")
+    if settings.videos is not None:
+        videos = with_files(videos, settings.videos, lengths=True)
+    with atomic_path(settings.output) as part:
+        part.write_text(json.dumps(ground_truth(videos, settings.subset), indent=1), encoding="utf-8")
     for remark in reviewed.remarks:
         print(remark)
     if unknown := [video.id for video in videos if video.duration_s is None]:
@@ -54,7 +60,7 @@ def import_annotations(config: DictConfig) -> None:
             " videos=FOLDER reads it from their files"
         )
     count = sum(len(video.segments) for video in videos)
-    print(f"{config.output}: {counted(len(videos), 'video')}, {counted(count, 'annotation')}")
+    print(f"{settings.output}: {counted(len(videos), 'video')}, {counted(count, 'annotation')}")
 
 
 if __name__ == "__main__":

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+
+from omegaconf import DictConfig
 
 from tsrnet.core.cli import run_command
-
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
+from tsrnet.core.errors import UserError
 
 
 def import_features(config: DictConfig) -> None:
     """Import what is missing, list the videos that are left out, print what may be wrong."""
-    from pathlib import Path
-
-    from tsrnet.core.errors import UserError
     from tsrnet.core.files import check_id
     from tsrnet.core.settings import settings_of
     from tsrnet.datasets.layouts.importer import import_features, width_text

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+
+from omegaconf import DictConfig
 
 from tsrnet.core.cli import run_command
-
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
+from tsrnet.core.errors import UserError
 
 
 def report(config: DictConfig) -> None:
     """Read the runs below `sweep`."""
-    from pathlib import Path
-
-    from tsrnet.core.errors import UserError
     from tsrnet.reporting.sweep import report_sweep
 
     if config.sweep is None or not Path(config.sweep).is_dir():

@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import glob
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from omegaconf import DictConfig
+from pydantic import Field
 
 from tsrnet.core.cli import run_command
+from tsrnet.core.errors import UserError
+from tsrnet.core.files import atomic_path
+from tsrnet.core.reading import read_json
+from tsrnet.core.settings import AnyPath, Name, settings_of
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-    from typing import Any
 
-    from omegaconf import DictConfig
+@dataclass(frozen=True)
+class ReviewSettings:
+    """The keys of the command; conf/review.yaml says what each means."""
+
+    folder: Annotated[AnyPath, Field(description="a folder that tsrnet.detect or tsrnet.train wrote")]
+    corrected: str | tuple[str, ...] | None
+    output: AnyPath | None
+    annotations: AnyPath | None
+    subset: Name
 
 
 def review(config: DictConfig) -> None:
     """Read the pages and the exported corrections of `folder`, write the index and the annotations."""
-    import json
-    from pathlib import Path
-
-    from tsrnet.core.errors import UserError
-    from tsrnet.core.files import atomic_path
     from tsrnet.datasets.records import counted, listed
     from tsrnet.reporting.page import read_page
     from tsrnet.reporting.review import INDEX, write_index
 
-    if config.folder is None or not Path(str(config.folder)).is_dir():
-        raise UserError(
-            f"folder: got {config.folder}, need a folder that tsrnet.detect or tsrnet.train wrote"
-        )
-    given = Path(str(config.folder))
+    settings = settings_of(ReviewSettings, config, where="")
+    given = settings.folder
+    if not given.is_dir():
+        raise UserError(f"folder: got {given}, need a folder that tsrnet.detect or tsrnet.train wrote")
     folder = given / "pages" if (given / "pages").is_dir() else given  # of a run
     paths = sorted(path for path in folder.glob("*.html") if path.name != INDEX)
     if not paths:
@@ -39,10 +48,10 @@ def review(config: DictConfig) -> None:
         )
     pages = {path.name: read_page(path) for path in paths}
     corrected: dict[str, Any] = {}
-    if config.corrected is not None:
-        corrected = _corrections(config)
-        output = folder / "annotations.json" if config.output is None else Path(str(config.output))
-        content = _with_others(config, corrected)
+    if settings.corrected is not None:
+        corrected = _corrections(settings.corrected, settings.subset)
+        output = settings.output or folder / "annotations.json"
+        content = _with_others(settings.annotations, corrected)
         with atomic_path(output) as part:
             part.write_text(json.dumps(content, indent=1), encoding="utf-8")
         count = sum(len(entry["annotations"]) for entry in corrected.values())
@@ -53,17 +62,16 @@ def review(config: DictConfig) -> None:
     print(f"{folder / INDEX}: {counted(len(pages), 'video')}; open it in a browser")
 
 
-def _corrections(config: DictConfig) -> dict[str, Any]:
+def _corrections(given: str | tuple[str, ...], subset: str) -> dict[str, Any]:
     """Video id -> entry of all exported files; of two that correct the same video the newer file counts."""
-    from tsrnet.core.errors import UserError
     from tsrnet.datasets.activitynet_layout import activitynet_records, read_database
     from tsrnet.datasets.records import check_records, listed
 
-    names = [config.corrected] if isinstance(config.corrected, str) else list(config.corrected)
-    paths = {path.resolve(): None for name in names for path in _files(str(name))}
+    names = (given,) if isinstance(given, str) else given
+    paths = {path.resolve() for name in names for path in _files(name)}
     entries: dict[str, Any] = {}
     twice = []
-    for path in sorted(paths, key=lambda path: path.stat().st_mtime):
+    for path in sorted(paths, key=lambda path: (path.stat().st_mtime, path)):
         database = read_database(path)
         for video, entry in database.items():
             if not isinstance(entry, dict):
@@ -71,42 +79,32 @@ def _corrections(config: DictConfig) -> dict[str, Any]:
                     f"{path}: video {video!r}: got {entry!r:.80}, need an object; export it again"
                 )
             twice += [video] * (video in entries)
-            entries[video] = {**entry, "subset": str(config.subset)}
+            entries[video] = {**entry, "subset": subset}
         check_records(path, activitynet_records(path, database))
     if twice:
         print(f"corrected more than once, the newest file counts: {listed(sorted(set(twice)))}")
     return entries
 
 
-def _files(name: str) -> Iterator[Path]:
+def _files(name: str) -> list[Path]:
     """The exported files that a file, a folder or a pattern names."""
-    import glob
-    from pathlib import Path
-
-    from tsrnet.core.errors import UserError
-
     path = Path(name).expanduser()
-    found = sorted(path.glob("*.corrected*.json")) if path.is_dir() else map(Path, glob.glob(str(path)))
-    files = [file for file in found if file.is_file()] or [path] * path.is_file()
+    found = path.glob("*.corrected*.json") if path.is_dir() else [path, *map(Path, glob.glob(str(path)))]
+    files = [file for file in found if file.is_file()]
     if not files:
         raise UserError(f"corrected: got {name}, need a file, a folder with *.corrected.json, or a pattern")
-    yield from files
+    return files
 
 
-def _with_others(config: DictConfig, corrected: dict[str, Any]) -> dict[str, Any]:
-    """ActivityNet's layout with the corrected videos, in place of their entries in `annotations` where given.
+def _with_others(path: Path | None, corrected: dict[str, Any]) -> dict[str, Any]:
+    """ActivityNet's layout with the corrected videos, in place of their entries in a file where one is given.
 
     A video that is there already keeps its subset.
     """
-    from pathlib import Path
-
-    from tsrnet.core.errors import UserError
-    from tsrnet.core.reading import read_json
     from tsrnet.datasets.activitynet_layout import read_database
 
-    if config.annotations is None:
+    if path is None:
         return {"version": "VERSION 1.3", "taxonomy": [], "database": corrected}
-    path = Path(str(config.annotations))
     if not path.is_file():
         raise UserError(f"annotations: got {path}, need a .json file in ActivityNet's layout")
     before = dict(read_database(path))

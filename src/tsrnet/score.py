@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from pathlib import Path
+
+from omegaconf import DictConfig
 
 from tsrnet.core.cli import run_command
-
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
+from tsrnet.core.errors import UserError
 
 
 def score(config: DictConfig) -> None:
     """Read both files, print a table, write the metrics to `output`."""
-    import json
-    from pathlib import Path
-
-    from tsrnet.core.errors import UserError
     from tsrnet.core.files import atomic_path
     from tsrnet.datasets.ground_truth import read_ground_truth
     from tsrnet.metrics.predictions import read_predictions

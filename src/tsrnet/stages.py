@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import shutil
+from pathlib import Path
+
+from omegaconf import DictConfig
 
 from tsrnet.core.cli import run_command
-
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
+from tsrnet.core.errors import UserError
 
 
 def stages(config: DictConfig) -> None:
     """Remove the stages of `remove` and `older_than_days`, then list the others."""
-    import shutil
-    from pathlib import Path
-
-    from tsrnet.core.errors import UserError
     from tsrnet.core.files import remove_parts_of_the_dead
     from tsrnet.core.settings import NonNegative, settings_of
     from tsrnet.pipeline.stages import held, stored_stages

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
 
 from tsrnet.core.cli import importing, run_command
-
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
+from tsrnet.core.errors import UserError
 
 
 def train(config: DictConfig) -> float | None:
@@ -15,14 +17,8 @@ def train(config: DictConfig) -> float | None:
 
     Returns what a search maximises: the accuracy on the training videos that `holdout` keeps out.
     """
-    from pathlib import Path
-
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
-
     # torch and all that takes seconds to import: not before --help and --cfg job have answered
     with importing():
-        from tsrnet.core.errors import UserError
         from tsrnet.pipeline.config import RunConfig, settle_transfer
         from tsrnet.pipeline.run import run
         from tsrnet.reporting.tables import print_metrics
@@ -52,9 +48,6 @@ def train(config: DictConfig) -> float | None:
 def _check_recipe() -> None:
     """UserError for a recipe that is not there: it is optional, so Hydra passes over a misspelt name."""
     from hydra.core.global_hydra import GlobalHydra
-    from hydra.core.hydra_config import HydraConfig
-
-    from tsrnet.core.errors import UserError
 
     options = GlobalHydra.instance().config_loader().get_group_options("recipe")
     given = [text for text in HydraConfig.get().overrides.task if text.startswith("recipe=")]
