@@ -92,6 +92,17 @@ def test_videos_that_nobody_corrected_are_not_scored(command: Command, folder: P
         assert (metrics["videos"], metrics["predictions"]) == (1, 4 if false_positives else 2)
 
 
+def test_a_class_that_no_corrected_video_shows_is_left_out(command: Command, folder: Path) -> None:
+    export(folder / "a.corrected.json", "a.mp4", [{"label": "run", "segment": [1, 2]}])
+    command("review", "folder=detections", "corrected=a.corrected.json", "output=a.json", folder=folder)
+    given = ("predictions=detections/detections.json", "ground_truth=a.json", "protocol=tenths")
+    scored = command("score", *given, "videos=a.json", "output=s.json", folder=folder)
+    assert scored.code == 0, scored.err
+    assert "2 predictions left out, no video of a.json shows their class" in scored.out
+    assert json.loads((folder / "s.json").read_text())["average_mAP"] == 1.0
+    assert "got label 'jump'" in command("score", *given, folder=folder).mistake
+
+
 def test_corrections_take_the_place_of_annotations(command: Command, folder: Path) -> None:
     before = {
         "a.mp4": {"duration": 9.5, "subset": "training", "annotations": [], "url": "x"},

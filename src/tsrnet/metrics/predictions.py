@@ -29,7 +29,7 @@ class GroundTruth:
     count. `ignored`: ids that are left out on both sides, with the reason. `numbers`: what a class is
     called in THUMOS14's text format. `subset`: the name of the subset; `elsewhere`: id -> subset of the
     videos of the other subsets. `only`: the file that lists the videos to score; predictions for videos that
-    neither it nor the ground truth has are left out.
+    neither it nor the ground truth has are left out, and so are classes that the ground truth lacks.
     """
 
     classes: tuple[str, ...]
@@ -71,7 +71,12 @@ def read_predictions(path: Path, truth: GroundTruth, *, classify: bool, swap: bo
         by_video = _submission(path, labels, unknown, classify)
     else:
         by_video = _lines(path, labels | {truth.numbers[c]: labels[c] for c in truth.numbers}, unknown)
-    if unknown:
+    warnings: Counter[str] = Counter()
+    if truth.only and unknown and any(row[0] >= 0 for rows in by_video.values() for row in rows):
+        # a few videos need not show every class, and the mean is over the classes that they show
+        by_video = {video: [row for row in rows if row[0] >= 0] for video, rows in by_video.items()}
+        warnings[f"predictions left out, no video of {truth.only} shows their class"] = unknown.total()
+    elif unknown:
         label = min(unknown)
         nearest = get_close_matches(label[:100], truth.classes, n=3, cutoff=0)
         raise UserError(
@@ -79,7 +84,6 @@ def read_predictions(path: Path, truth: GroundTruth, *, classify: bool, swap: bo
             f" {len(unknown)} unknown labels), need one of the ground truth's {len(truth.classes)};"
             f" nearest: {', '.join(map(shown, nearest))}"
         )
-    warnings: Counter[str] = Counter()
     names = _names(path, by_video, truth, warnings)
     kept = {names[video]: rows for video, rows in by_video.items() if video in names}
     index = {video: number for number, video in enumerate(truth.videos)}
