@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +27,8 @@ model = TSRNetModule(data=data, teacher=teacher, alpha=30.0); trainer = pl.Train
 trainer.fit(model, datamodule=data); trainer.test(model, datamodule=data)
 model = TSRNetModule.load_from_checkpoint(trainer.checkpoint_callback.best_model_path)
 """
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
 
 
 @pytest.fixture
@@ -117,3 +120,17 @@ def test_two_processes_test_all_videos_and_know_the_same_metrics(files: Path) ->
 def test_the_readme_shows_the_script() -> None:
     shown = README.read_text()
     assert all(line in shown for line in SCRIPT.splitlines() if line)
+
+
+def test_the_script_on_the_demo_runs(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, script, *_ = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs/howto/library.md").read_text(), flags=re.DOTALL
+    )
+    (tmp_path / "data").symlink_to(prepared / "data")
+    monkeypatch.chdir(tmp_path)
+    scope: dict[str, Any] = {}
+    exec(script.replace("demo_0_112", "demo_0_64").replace("max_steps=100", "max_steps=2"), scope)
+    assert len(scope["data"].dataset.test) == 6
+    assert not scope["data"].missing
+    assert 0 <= scope["trainer"].callback_metrics["test/average_mAP"] <= 1
+    assert set(scope["data"].class_map) == set(scope["trimmed"].classes)
