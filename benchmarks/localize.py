@@ -15,11 +15,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
 from tsrnet.evaluation.localize_videos import localize_videos
-from tsrnet.evaluation.predictions import PredictionStore, VideoPredictions, _Part
+from tsrnet.evaluation.predictions import PredictionStore, PredictionWriter, VideoPredictions
 from tsrnet.localization.settings import LocalizationSettings
 from tsrnet.metrics.detection import Segments
 from tsrnet.metrics.protocols import PROTOCOLS
@@ -51,15 +53,17 @@ def main() -> None:
     arguments = parser.parse_args()
     settings = LocalizationSettings(min_probability=0.0 if arguments.all_classes else 0.1)
     with tempfile.TemporaryDirectory() as folder:
+        strategy = SimpleNamespace(broadcast=lambda path: path, barrier=lambda: None)
+        one_process: Any = SimpleNamespace(strategy=strategy, is_global_zero=True)
         stores = {stream: PredictionStore(Path(folder) / stream) for stream in ("rgb", "flow")}
         start = time.perf_counter()
         for seed, store in enumerate(stores.values()):
-            store.folder.mkdir()
-            part = _Part(store.folder, 0)
+            order = [f"video_{number}" for number in range(arguments.videos)]
+            writer = PredictionWriter(store, order=order, identity={})
+            writer.on_predict_start(one_process, None)
             for video in drawn(arguments, seed):
-                part.add(video)
-            part.close()
-            (store.folder / "part.0.json").rename(store.folder / "videos.json")
+                writer.write_on_batch_end(one_process, None, [video])
+            writer.on_predict_end(one_process, None)
         num_bytes = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
         print(f"drawn and written: {num_bytes / 1e9:.2f} GB, {time.perf_counter() - start:.0f} s")
         start = time.perf_counter()

@@ -58,7 +58,7 @@ def test_the_sweep_of_wandb_gives_arguments_that_compose() -> None:
         with hydra.initialize_config_dir(str(conf_folder()), version_base="1.3"):
             config = RunConfig.from_config(hydra.compose("train", overrides))
         assert config.holdout, "settings are not chosen on the test videos"
-        assert config.losses.alpha == values["loss.alpha"][end]
+        assert config.loss.alpha == values["loss.alpha"][end]
 
 
 DATASETS = sorted((conf_folder() / "dataset").glob("*.yaml"))

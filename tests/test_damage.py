@@ -16,7 +16,7 @@ from tsrnet.core.errors import UserError
 
 Command = Callable[..., Any]
 DAMAGE: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
-    "activations": ("predictions-rgb-*/activations.0", lambda content: content[: len(content) // 12 * 6]),
+    "activations": ("predictions-rgb-*/0.safetensors", lambda content: content[: len(content) // 12 * 6]),
     "predictions' index": ("predictions-flow-*/index.json", lambda content: content[:-50]),
     "weights": ("tsrnet-flow-*/weights.pt", lambda c: c[: len(c) // 2] + bytes(1) + c[len(c) // 2 + 1 :]),
     "identity": ("tsrnet-rgb-*/identity.json", lambda content: b"null"),
@@ -78,7 +78,7 @@ def test_evaluate_writes_only_into_its_own_folder(
 ) -> None:
     """Also where predictions are damaged or gone: it makes its own."""
     run, out = stranger(prepared, stages), tmp_path / "out"
-    damage(next(stages.glob("predictions-rgb-*/activations.0")), lambda content: content[:-6])
+    damage(next(stages.glob("predictions-rgb-*/0.safetensors")), lambda content: content[:-6])
     shutil.rmtree(next(stages.glob("predictions-flow-*")))
     before = snapshot(stages.parent, run)
     result = command("evaluate", f"run={run}", f"hydra.run.dir={out}")

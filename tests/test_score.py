@@ -16,7 +16,8 @@ import pytest
 import tsrnet.score
 from tsrnet.core.cli import conf_folder
 from tsrnet.core.errors import UserError
-from tsrnet.datasets.thumos14 import AMBIGUOUS, CLASSES
+from tsrnet.datasets.records import AMBIGUOUS
+from tsrnet.datasets.thumos14 import CLASSES
 
 TRUTH = {
     "a": ("validation", [("Jump", 0, 10), ("Run", 20, 30)]),

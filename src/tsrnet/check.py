@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
 
 from tsrnet.core.cli import run_command
-
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
+from tsrnet.core.errors import UserError
 
 
 def check(config: DictConfig) -> None:
     """Count and list videos and features of the dataset and of its trimmed companion."""
-    from pathlib import Path
-
-    from hydra.core.hydra_config import HydraConfig
-
-    from tsrnet.core.errors import UserError
     from tsrnet.datasets.availability import find_features, open_videos
     from tsrnet.features.store import FeatureStore
     from tsrnet.pipeline.config import dataset_of, streams_of
@@ -31,7 +27,7 @@ def check(config: DictConfig) -> None:
     has_trimmed = trimmed is None or Path(trimmed).exists() or config.dataset.name == "ucf101"
     if not has_trimmed:
         print(f"{trimmed}: not there; only transfer needs these trimmed videos")
-    for dataset in dataset_of(config, trimmed=has_trimmed).datasets():
+    for dataset in dataset_of(config, trimmed=has_trimmed).read().datasets:
         store = FeatureStore(Path(config.paths.features) / dataset.name / config.features.name)
         found = open_videos(find_features(dataset, store, streams))
         path = folder / f"manifest_{dataset.name}.json"

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+
+from omegaconf import DictConfig
 
 from tsrnet.core.cli import run_command
-
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
+from tsrnet.core.errors import FailedError, UserError
 
 
 def extract(config: DictConfig) -> None:
     """Write the features that are missing and list the videos that failed."""
-    from pathlib import Path
-
-    from tsrnet.core.errors import FailedError, UserError
     from tsrnet.datasets.availability import video_files
     from tsrnet.pipeline.config import dataset_of, features_of
     from tsrnet.pipeline.features import ExtractionConfig, extract_features
@@ -34,9 +31,8 @@ def extract(config: DictConfig) -> None:
         folder = Path(config.videos)
         datasets = {folder.resolve().name: videos_of_folder(folder)}
     else:
-        datasets = {
-            dataset.name: video_files(dataset) for dataset in dataset_of(config, trimmed=True).datasets()
-        }
+        found = dataset_of(config, trimmed=True).read()
+        datasets = {dataset.name: video_files(dataset) for dataset in found.datasets}
     tried = 0
     failed: dict[str, str] = {}
     for name, videos in datasets.items():

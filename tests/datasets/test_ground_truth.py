@@ -10,7 +10,8 @@ import pytest
 
 from tsrnet.core.errors import UserError
 from tsrnet.datasets.ground_truth import read_ground_truth
-from tsrnet.datasets.thumos14 import AMBIGUOUS, CLASSES
+from tsrnet.datasets.records import AMBIGUOUS
+from tsrnet.datasets.thumos14 import CLASSES
 from tsrnet.metrics.predictions import read_predictions
 from tsrnet.metrics.protocols import PROTOCOLS
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from tsrnet.core.errors import UserError
-from tsrnet.datasets.layouts.annotations import detection_records, read_basnet, read_wtalc
+from tsrnet.datasets.activitynet import read_activitynet
+from tsrnet.datasets.layouts.annotations import detection_records
 from tsrnet.datasets.records import Segment
 from tsrnet.datasets.thumos14 import CLASSES, read_thumos14
 
@@ -42,8 +43,8 @@ def wtalc(tmp_path: Path) -> Path:
 
 
 def test_wtalc_trains_on_validation_with_the_labels_of_videos(wtalc: Path) -> None:
-    dataset = read_wtalc(wtalc, wtalc / "videos")
-    assert dataset.classes == ("Billiards", "Diving")
+    dataset = read_thumos14(wtalc, wtalc / "videos")
+    assert dataset.classes == CLASSES
     assert [(r.id, r.duration_s, r.labels) for r in dataset.train] == [
         ("video_1", 10.5, ("Billiards",)),
         ("video_2", 20.0, ("Billiards", "Diving")),
@@ -51,7 +52,7 @@ def test_wtalc_trains_on_validation_with_the_labels_of_videos(wtalc: Path) -> No
     assert dataset.train[0].segments == (Segment(0.5, 2.0, "Billiards"), Segment(3.0, 4.5, "Diving"))
     assert [(r.id, r.labels) for r in dataset.test] == [("video_3", ()), ("video_4", ("Diving",))]
     remarks = "\n".join(dataset.remarks)
-    assert "video 'video_1': its segments have 'Diving', which labels_all does not list." in remarks
+    assert "video 'video_1': its labels lack 'Diving' of its segments." in remarks
     assert "video 'video_2': no segment of its label 'Billiards'." in remarks
     assert "video 'video_3': has no label and is still tested." in remarks
     assert "'validation' trains (2 videos), 'test' tests (2 videos)" in dataset.understood
@@ -60,7 +61,7 @@ def test_wtalc_trains_on_validation_with_the_labels_of_videos(wtalc: Path) -> No
 def test_files_of_activitynet_begin_with_v_and_its_ids_do_not(wtalc: Path) -> None:
     np.save(wtalc / "videoname.npy", np.array(["v_-a", "v_v_b", "v_c", "v_d"]))
     np.save(wtalc / "subset.npy", np.array(["training", "validation", "validation", "validation"]))
-    dataset = read_wtalc(wtalc, wtalc / "videos", name="activitynet")
+    dataset = read_activitynet(wtalc, wtalc / "videos")
     assert [r.id for r in dataset.train] == ["-a"]
     assert [r.id for r in dataset.test] == ["v_b", "c", "d"]
 
@@ -77,7 +78,7 @@ def test_files_of_activitynet_begin_with_v_and_its_ids_do_not(wtalc: Path) -> No
         ),
         ("segments", objects([1.0, 2.0], [], [], []), r"segments\.npy: is not in W-TALC's layout"),
         ("segments", objects([[2.0, 1.0], [1, 2]], *[[[1, 2]]] * 3), "got segment 2 to 1 s"),
-        ("labels_all", objects(["Dive"], [], [], []), "got label 'Dive', need one of the 2 classes"),
+        ("labels_all", objects(["Dive"], [], [], []), "got label 'Dive', need one of the 20 classes"),
         ("videoname", np.array(["a", "a", "b", "c"]), "'a': is listed twice"),
         ("subset", np.array(["a", "b", "c", "d"]), "got no video with labels to train on"),
     ],
@@ -85,7 +86,7 @@ def test_files_of_activitynet_begin_with_v_and_its_ids_do_not(wtalc: Path) -> No
 def test_a_wrong_file_of_wtalc_is_one_line(wtalc: Path, name: str, array: np.ndarray, said: str) -> None:
     np.save(wtalc / f"{name}.npy", array, allow_pickle=True)
     with pytest.raises(UserError, match=said) as caught:
-        read_wtalc(wtalc, wtalc / "videos")
+        read_thumos14(wtalc, wtalc / "videos")
     assert str(wtalc) in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -93,12 +94,12 @@ def test_a_wrong_file_of_wtalc_is_one_line(wtalc: Path, name: str, array: np.nda
 def test_a_missing_file_of_wtalc_is_named(wtalc: Path) -> None:
     (wtalc / "labels_all.npy").unlink()
     with pytest.raises(UserError, match=r"labels_all\.npy: there is no such file"):
-        read_wtalc(wtalc, wtalc / "videos")
+        read_thumos14(wtalc, wtalc / "videos")
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the real annotations are not here")
 def test_the_real_annotations_of_wtalc_are_those_of_thumos14() -> None:
-    theirs = read_wtalc(SHARED / "wtalc_annotations", Path("videos"))
+    theirs = read_thumos14(SHARED / "wtalc_annotations", Path("videos"), test_list="213")
     ours = read_thumos14(SHARED / "annotations/thumos14", Path("videos"), test_list="213")
     assert theirs.classes == CLASSES
     assert (len(theirs.train), len(theirs.test)) == (200, 212)
@@ -127,18 +128,18 @@ def basnet(tmp_path: Path) -> Path:
 
 
 def test_the_lists_of_basnet_say_what_trains_and_what_tests(basnet: Path) -> None:
-    dataset = read_basnet(basnet, basnet / "videos")
+    dataset = read_thumos14(basnet, basnet / "videos")
     assert [r.id for r in dataset.train] == ["a"]
     assert [r.id for r in dataset.test] == ["b"]
     assert dataset.test[0].labels == ("Diving",)
     assert [s.label for s in dataset.test[0].ambiguous] == ["Ambiguous"]
-    assert "on neither list and left out: 'c'." in dataset.remarks
+    assert "the subset 'on neither list' is left out (1 video)." in dataset.remarks
 
 
 def test_a_listed_video_that_gt_json_lacks_is_named(basnet: Path) -> None:
     (basnet / "split_test.txt").write_text("b\nx\ny\n")
     with pytest.raises(UserError, match=r"split_test\.txt: .*'x', 'y' are missing in .*gt\.json"):
-        read_basnet(basnet, basnet / "videos")
+        read_thumos14(basnet, basnet / "videos")
 
 
 def test_opentad_and_actionformer_are_read_as_thumos14(tmp_path: Path) -> None:

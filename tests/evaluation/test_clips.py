@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tsrnet.evaluation.clips import CLIP_RATE_HZ, CLIP_SIZE, write_clip
+from tsrnet.evaluation.video_detections import CLIP_RATE_HZ, CLIP_SIZE, write_clip
 from tsrnet.video.reader import VideoFrames
 
 

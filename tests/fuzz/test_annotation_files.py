@@ -18,9 +18,9 @@ from tsrnet.datasets.activitynet_layout import read_activitynet_json
 from tsrnet.datasets.ground_truth import read_ground_truth
 from tsrnet.datasets.label_table import read_label_table
 from tsrnet.datasets.labels import read_labels
-from tsrnet.datasets.layouts.annotations import read_basnet
 from tsrnet.datasets.overlap import read_overlap
-from tsrnet.datasets.thumos14 import AMBIGUOUS, CLASSES, read_thumos14
+from tsrnet.datasets.records import AMBIGUOUS
+from tsrnet.datasets.thumos14 import CLASSES, read_thumos14
 from tsrnet.datasets.ucf101 import read_ucf101
 from tsrnet.metrics.predictions import read_predictions
 from tsrnet.metrics.protocols import PROTOCOLS
@@ -165,7 +165,7 @@ def basnet(folder: Path, content: tuple[bytes, bytes]) -> None:
     (folder / "gt.json").write_bytes(content[0])
     (folder / "split_train.txt").write_bytes(content[1])
     (folder / "split_test.txt").write_bytes(b"c\nd\n")
-    read_basnet(folder, folder)
+    read_activitynet(folder, folder)
 
 
 READERS: dict[str, Reader] = {

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 
 from tsrnet.core.errors import UserError
 from tsrnet.core.reading import read_json, read_table
 from tsrnet.datasets.activitynet_layout import activitynet_records, read_activitynet_json
-from tsrnet.datasets.records import Annotations, VideoDataset, VideoRecord, check_records, classes_of
-from tsrnet.datasets.subsets import split_subsets
-from tsrnet.datasets.video_folder import VideoFolder
+from tsrnet.datasets.layouts.annotations import records_of_others
+from tsrnet.datasets.records import Annotations, VideoDataset, VideoRecord, check_records
+from tsrnet.datasets.subsets import split_subsets, train_and_test
 
 _OFFICIAL = "activity_net.v1-3.min.json"
 _BSN = "anet_anno_action.json"
@@ -23,31 +22,16 @@ def read_activitynet(annotations: Path, videos: Path) -> VideoDataset:
 
     `annotations` is a JSON file in ActivityNet's layout, or a folder that holds
     `activity_net.v1-3.min.json` (or one `activity_net.v1-3*.json`) or else `anet_anno_action.json` with
-    `video_info_new.csv`. Raises UserError when these are missing or wrong.
+    `video_info_new.csv`, or the annotations of W-TALC or BaS-Net. Raises UserError when these are missing or
+    wrong.
     """
-    source = _find(annotations) if annotations.is_dir() else annotations
-    read = _read_bsn(source) if source.name == _BSN else read_activitynet_json(source)
-    parts = split_subsets(read.records)
-    unlabelled = [record.id for record in parts.train if not record.labels]
-    train = tuple(record for record in parts.train if record.labels)
-    parts = replace(parts, train=train).check(source)
-    remarks = [
-        *read.remarks,
-        *(f"video {name!r}: has no label and is left out of training." for name in unlabelled),
-        *(f"video {r.id!r}: has no label and is still tested." for r in parts.test if not r.labels),
-        *parts.remarks,
-    ]
-    records = (*train, *parts.test)
-    return VideoDataset(
-        "activitynet",
-        classes_of(records),
-        train,
-        parts.test,
-        videos,
-        VideoFolder(videos, "*").of_ids(record.id for record in records),
-        tuple(remarks),
-        parts.understood,
-    )
+    others = records_of_others(annotations)
+    source = _find(annotations) if annotations.is_dir() and others is None else annotations
+    if others is not None:
+        read = check_records(source, others)
+    else:
+        read = _read_bsn(source) if source.name == _BSN else read_activitynet_json(source)
+    return train_and_test("activitynet", source, split_subsets(read.records), videos, read.remarks)
 
 
 def _find(folder: Path) -> Path:

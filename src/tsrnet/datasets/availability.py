@@ -23,12 +23,9 @@ _LISTED = 5
 
 @dataclass(frozen=True)
 class Availability:
-    """The videos of a dataset that cannot be used: id -> reason.
+    """All annotated videos of a dataset; `missing`: id -> why the features of a video cannot be used.
 
-    Args:
-        dataset: all annotated videos.
-        missing: why the features of a video cannot be used.
-        videos: what opening each video file showed; None where nobody looked.
+    `videos`: what opening each video file showed; None where nobody looked.
     """
 
     dataset: VideoDataset
@@ -66,35 +63,28 @@ class Availability:
         return {split: self._counts(records) for split, records in self.splits.items()}
 
     def _counts(self, records: Sequence[VideoRecord]) -> dict[str, int]:
-        states = {"annotated": len(records)}
+        counts = {"annotated": len(records)}
         if self.videos is not None:
             found = Counter(_state(self.videos.get(record.id)) for record in records)
-            states |= {f"videos {name}": found[name] for name in _STATES}
+            counts |= {f"videos {name}": found[name] for name in _STATES}
         present = len(self._usable(records))
-        return {**states, "features present": present, "features missing or unusable": len(records) - present}
+        return {**counts, "features present": present, "features missing or unusable": len(records) - present}
+
+    def _reasons(self, record: VideoRecord) -> dict[str, str]:
+        reasons = {"features": self.missing.get(record.id, "")}
+        if self.videos is not None:
+            examined = self.videos.get(record.id)
+            absent = f"{self.dataset.path(record.id)}: there is no such file"
+            reasons = {"video": examined.problem if examined else absent, **reasons}
+        return {key: reason for key, reason in reasons.items() if reason}
 
     def manifest(self) -> dict[str, Any]:
         """Per split the counts and the reasons of each video, and the remarks on the annotations."""
-        return {
-            **{
-                split: {"counts": self._counts(records), "reasons": self._reasons(records)}
-                for split, records in self.splits.items()
-            },
-            "remarks": list(self.dataset.remarks),
-        }
-
-    def _reasons(self, records: Sequence[VideoRecord]) -> dict[str, dict[str, str]]:
-        reasons = {}
-        for record in records:
-            found = {}
-            if self.videos is not None:
-                examined = self.videos.get(record.id)
-                path = self.dataset.path(record.id)
-                found["video"] = examined.problem if examined else f"{path}: there is no such file"
-            found["features"] = self.missing.get(record.id, "")
-            if any(found.values()):
-                reasons[record.id] = {key: value for key, value in found.items() if value}
-        return reasons
+        content: dict[str, Any] = {"remarks": list(self.dataset.remarks)}
+        for split, records in self.splits.items():
+            reasons = {record.id: found for record in records if (found := self._reasons(record))}
+            content[split] = {"counts": self._counts(records), "reasons": reasons}
+        return content
 
     def write(self, path: Path) -> None:
         """Write the manifest as JSON."""
@@ -119,12 +109,9 @@ def find_features(
     streams: Sequence[str],
     failures: Mapping[str, str] | None = None,
 ) -> Availability:
-    """Look at the headers of all feature files of a dataset.
+    """Look at the headers of all feature files of a dataset, in the streams that a video must have.
 
-    Args:
-        dataset, store: the videos and their features.
-        streams: those that a video must have.
-        failures: video id -> why its features could not be extracted.
+    `failures`: video id -> why its features could not be extracted.
     """
     widths: Counter[int] = Counter()
     missing: dict[str, str] = {}

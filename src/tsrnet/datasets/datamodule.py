@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from tsrnet.core.errors import UserError
 from tsrnet.core.reading import read_table
-from tsrnet.datasets import named
+from tsrnet.datasets.activitynet import read_activitynet
 from tsrnet.datasets.availability import Availability, find_features
 from tsrnet.datasets.batch import Sample, TrainingBatch, VideoBatch
 from tsrnet.datasets.loader import AheadLoader, ResumableLoader
@@ -26,6 +26,7 @@ from tsrnet.datasets.overlap import read_overlap, shipped_overlap
 from tsrnet.datasets.records import LabelledVideo, VideoDataset, VideoRecord
 from tsrnet.datasets.sampler import FeatureDataset, PairedVideos, TrainingSampler
 from tsrnet.datasets.snippet_sampler import PLAIN_BATCHES, BatchSettings, SnippetSampler
+from tsrnet.datasets.thumos14 import read_thumos14
 from tsrnet.datasets.ucf101 import read_ucf101
 from tsrnet.features.store import FeatureSource, FeatureStore
 from tsrnet.video.time_grid import TimeGrid
@@ -280,9 +281,7 @@ class THUMOS14DataModule(VideoDataModule):
         overlap: str | Path | Mapping[str, str] | None = "thumos14",
         **options: Any,
     ) -> None:
-        dataset = named.thumos14(
-            Path(annotations), Path(videos), test_list=test_list, weak_labels=weak_labels
-        )
+        dataset = read_thumos14(Path(annotations), Path(videos), test_list=test_list, weak_labels=weak_labels)
         super().__init__(
             dataset, features, **{"overlap": overlap, "protocol": f"thumos14-{test_list}", **options}
         )
@@ -303,7 +302,7 @@ class ActivityNetDataModule(VideoDataModule):
         overlap: str | Path | Mapping[str, str] | None = "activitynet",
         **options: Any,
     ) -> None:
-        dataset = named.activitynet(Path(annotations), Path(videos))
+        dataset = read_activitynet(Path(annotations), Path(videos))
         super().__init__(dataset, features, **{"overlap": overlap, "protocol": "activitynet", **options})
 
 

@@ -10,16 +10,18 @@ from typing import Any
 from tsrnet.core.errors import UserError
 from tsrnet.core.reading import read_json, read_text
 from tsrnet.datasets.activitynet_layout import activitynet_records, read_database
-from tsrnet.datasets.records import Segment, VideoRecord, check_records, labels_of, listed
-from tsrnet.datasets.subsets import SUBSETS, split_subsets
-from tsrnet.datasets.thumos14 import (
+from tsrnet.datasets.records import (
     AMBIGUOUS,
-    CLASS_NUMBERS,
-    class_file_subsets,
-    class_files,
-    left_out_of,
+    Segment,
+    VideoRecord,
+    check_records,
+    classes_of,
+    labels_of,
+    listed,
     split_ambiguous,
 )
+from tsrnet.datasets.subsets import SUBSETS, split_subsets
+from tsrnet.datasets.thumos14 import CLASS_NUMBERS, class_file_subsets, class_files, left_out_of
 from tsrnet.metrics.detection import Segments
 from tsrnet.metrics.predictions import GroundTruth
 from tsrnet.metrics.protocols import Protocol
@@ -124,7 +126,7 @@ def _ground_truth(
     records: Sequence[VideoRecord], ignored: dict[str, str], subset: str, elsewhere: dict[str, str]
 ) -> GroundTruth:
     """Of the records of a test set; classes are those that occur."""
-    classes = tuple(sorted({label for record in records for label in record.labels}))
+    classes = classes_of(records)
     number = {name: index for index, name in enumerate(classes)} | {AMBIGUOUS: -1}
 
     def columns(segments: Iterable[tuple[int, Segment]]) -> Segments:

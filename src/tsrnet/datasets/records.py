@@ -14,6 +14,8 @@ from tsrnet.core.errors import UserError
 from tsrnet.core.files import check_id
 from tsrnet.core.settings import is_name, shown
 
+AMBIGUOUS = "Ambiguous"
+"""THUMOS14's name for segments that are unclear."""
 _COMPARED = 100
 """Characters of a label that is not known for which the nearest class is searched."""
 
@@ -127,7 +129,7 @@ def check_records(
     Odd are segments that are empty, exact duplicates, or outside the video. Raises UserError that names
     `path` and the video for a duplicate or unsafe id, a duration that is not above 0, an inverted
     segment, a time that is negative or not finite, and a label that is not among `classes`. A label
-    without a segment in a video that has some is odd, too.
+    without a segment in a video that has some is odd, too, and a segment of another label.
     """
     kept: dict[str, VideoRecord] = {}
     remarks: list[str] = []
@@ -152,8 +154,20 @@ def check_records(
             remarks += _oddities(record, segment, count)
         if record.segments and (bare := set(record.labels) - set(labels_of(record.segments))):
             remarks.append(f"video {record.id!r}: no segment of its label {listed(sorted(bare))}.")
+        if others := set(labels_of(record.segments)) - set(record.labels):
+            remarks.append(f"video {record.id!r}: its labels lack {listed(sorted(others))} of its segments.")
         kept[record.id] = record
     return Annotations(tuple(kept.values()), tuple(remarks))
+
+
+def split_ambiguous(record: VideoRecord) -> VideoRecord:
+    """The record with its Ambiguous segments apart: they are no class."""
+    if AMBIGUOUS not in record.labels:
+        return record
+    segments = tuple(segment for segment in record.segments if segment.label != AMBIGUOUS)
+    ambiguous = tuple(segment for segment in record.segments if segment.label == AMBIGUOUS)
+    labels = tuple(label for label in record.labels if label != AMBIGUOUS)
+    return replace(record, labels=labels, segments=segments, ambiguous=ambiguous)
 
 
 def check_segment(segment: Segment, *, where: str) -> None:

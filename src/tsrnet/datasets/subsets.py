@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tsrnet.core.errors import UserError
-from tsrnet.datasets.records import VideoRecord, counted, listed
+from tsrnet.datasets.records import VideoDataset, VideoRecord, classes_of, counted, listed
+from tsrnet.datasets.video_folder import VideoFolder
 
 SUBSETS = {
     "train": "training",
@@ -85,3 +86,36 @@ def split_subsets(records: Iterable[VideoRecord]) -> Parts:
     testing = "testing" if labelled else "validation"  # of which nothing is left where it trains
     train, test = tuple(parts.pop(training, ())), tuple(parts.pop(testing, ()))
     return Parts(train, test, Counter(record.subset for others in parts.values() for record in others))
+
+
+def train_and_test(
+    name: str,
+    source: Path,
+    parts: Parts,
+    videos: Path,
+    remarks: Iterable[str],
+    *,
+    classes: Sequence[str] | None = None,
+) -> VideoDataset:
+    """The dataset of these parts; training videos without a label are left out, test videos are kept.
+
+    `classes`: None: those that occur. Raises UserError that names `source` as `Parts.check` does.
+    """
+    said = list(remarks)
+    said += [
+        f"video {r.id!r}: has no label and is left out of training." for r in parts.train if not r.labels
+    ]
+    said += [f"video {r.id!r}: has no label and is still tested." for r in parts.test if not r.labels]
+    said += parts.remarks
+    parts = replace(parts, train=tuple(record for record in parts.train if record.labels)).check(source)
+    records = (*parts.train, *parts.test)
+    return VideoDataset(
+        name,
+        tuple(classes or classes_of(records)),
+        parts.train,
+        parts.test,
+        videos,
+        VideoFolder(videos, "*").of_ids(record.id for record in records),
+        tuple(said),
+        parts.understood,
+    )

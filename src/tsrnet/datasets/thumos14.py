@@ -12,7 +12,9 @@ from tsrnet.core.errors import UserError
 from tsrnet.core.reading import read_json, read_table, read_text, reading
 from tsrnet.core.settings import as_number, shown
 from tsrnet.datasets.activitynet_layout import activitynet_records, read_database
+from tsrnet.datasets.layouts.annotations import records_of_others
 from tsrnet.datasets.records import (
+    AMBIGUOUS,
     Segment,
     VideoDataset,
     VideoRecord,
@@ -20,9 +22,9 @@ from tsrnet.datasets.records import (
     check_records,
     check_segment,
     labels_of,
+    split_ambiguous,
 )
-from tsrnet.datasets.subsets import split_subsets
-from tsrnet.datasets.video_folder import VideoFolder
+from tsrnet.datasets.subsets import split_subsets, train_and_test
 
 CLASS_NUMBERS = {
     "BaseballPitch": "7",
@@ -48,7 +50,6 @@ CLASS_NUMBERS = {
 }
 """The 20 classes with temporal annotations, and their numbers among the 101 of the toolkits."""
 CLASSES = tuple(CLASS_NUMBERS)
-AMBIGUOUS = "Ambiguous"
 _TEST_LISTS = Path(__file__).parent / "data" / "thumos14_test_lists.json"
 _FILES = {  # subset: ending of the class files, table of durations, meta file and what it holds
     "validation": ("val", "thumos14_valid_metadata.csv", "validation_set.mat", "validation_videos"),
@@ -62,43 +63,37 @@ def read_thumos14(
     """The validation videos with labels of the 20 classes, and the test videos of `test_list`.
 
     `annotations` is the folder with the official text files (TH14_Temporal_annotations_*) and
-    thumos14_*_metadata.csv, or a JSON file in ActivityNet's layout, whose subsets may have other names
-    (OpenTAD: training, validation; see `split_subsets`). `test_list`: "210", "211", "212" or "213".
-    `weak_labels`: labels are those of the annotations ("temporal") or of the .mat files that come with
-    the videos ("meta"). Raises UserError when a file is missing or wrong.
+    thumos14_*_metadata.csv, or with those of W-TALC or BaS-Net, or a JSON file in ActivityNet's layout, whose
+    subsets may have other names (OpenTAD: training, validation; see `split_subsets`). `test_list`: "210",
+    "211", "212" or "213". `weak_labels`: labels are those of the annotations ("temporal") or of the .mat
+    files that come with the videos ("meta"). Raises UserError when a file is missing or wrong.
     """
     left_out = left_out_of(test_list)
     if weak_labels not in ("temporal", "meta"):
         raise UserError(f"THUMOS14 weak_labels: got {weak_labels!r}, need temporal or meta")
-    texts = annotations.is_dir()
-    raw = (
-        _text_records(annotations) if texts else activitynet_records(annotations, read_database(annotations))
-    )
-    read = check_records(annotations, map(split_ambiguous, raw), classes=CLASSES)
+    read = check_records(annotations, map(split_ambiguous, _records(annotations)), classes=CLASSES)
     parts = split_subsets(read.records)
-    remarks = [*read.remarks, *parts.remarks]
-    for record in parts.train:
-        if not record.labels:
-            remarks.append(f"video {record.id!r}: has no label of the 20 classes and is left out.")
-    for record in parts.test:
-        if record.id in left_out:
-            remarks.append(f"video {record.id!r}: is left out, {left_out[record.id]}.")
-    train = [record for record in parts.train if record.labels]
-    test = [record for record in parts.test if record.id not in left_out]
-    if weak_labels == "meta":
-        folder = annotations if texts else annotations.parent
-        train = _with_meta_labels(folder, "validation", train, remarks)
-        test = _with_meta_labels(folder, "test", test, remarks)
-    remarks += [f"video {r.id!r}: has no label and is left out of training." for r in train if not r.labels]
-    remarks += [f"video {r.id!r}: has no label and is still tested." for r in test if not r.labels]
+    test = tuple(record for record in parts.test if record.id not in left_out)
+    remarks = list(read.remarks)
+    remarks += [f"video {r.id!r}: is left out, {left_out[r.id]}." for r in parts.test if r.id in left_out]
     if len(test) != int(test_list):
         remarks.append(f"{len(test)} of the {test_list} videos of the test list are annotated.")
-    labelled = tuple(record for record in train if record.labels)
-    parts = replace(parts, train=labelled, test=tuple(test)).check(annotations)
-    files = VideoFolder(videos, "*").of_ids(record.id for record in (*labelled, *test))
-    return VideoDataset(
-        "thumos14", CLASSES, labelled, tuple(test), videos, files, tuple(remarks), parts.understood
-    )
+    parts = replace(parts, test=test)
+    if weak_labels == "meta":
+        folder = annotations if annotations.is_dir() else annotations.parent
+        labelled = [record for record in parts.train if record.labels]
+        others = tuple(record for record in parts.train if not record.labels)  # of none of the 20 classes
+        train = _with_meta_labels(folder, "validation", labelled, remarks) + others
+        parts = replace(parts, train=train, test=_with_meta_labels(folder, "test", test, remarks))
+    return train_and_test("thumos14", annotations, parts, videos, remarks, classes=CLASSES)
+
+
+def _records(annotations: Path) -> Iterable[VideoRecord]:
+    """Unchecked records, whoever wrote the annotations."""
+    if not annotations.is_dir():
+        return activitynet_records(annotations, read_database(annotations))
+    others = records_of_others(annotations)
+    return _text_records(annotations) if others is None else others
 
 
 def left_out_of(test_list: str) -> dict[str, str]:
@@ -107,16 +102,6 @@ def left_out_of(test_list: str) -> dict[str, str]:
     if test_list not in lists:
         raise UserError(f"THUMOS14 test_list: got {test_list!r}, need one of {', '.join(lists)}")
     return dict(lists[test_list])
-
-
-def split_ambiguous(record: VideoRecord) -> VideoRecord:
-    """The record with its Ambiguous segments apart: they are no class."""
-    if AMBIGUOUS not in record.labels:
-        return record
-    segments = tuple(segment for segment in record.segments if segment.label != AMBIGUOUS)
-    ambiguous = tuple(segment for segment in record.segments if segment.label == AMBIGUOUS)
-    labels = tuple(label for label in record.labels if label != AMBIGUOUS)
-    return replace(record, labels=labels, segments=segments, ambiguous=ambiguous)
 
 
 def _text_records(folder: Path) -> Iterable[VideoRecord]:
@@ -190,8 +175,8 @@ def _read_durations(path: Path) -> dict[str, tuple[float, float]]:
 
 
 def _with_meta_labels(
-    folder: Path, subset: str, records: list[VideoRecord], remarks: list[str]
-) -> list[VideoRecord]:
+    folder: Path, subset: str, records: Iterable[VideoRecord], remarks: list[str]
+) -> tuple[VideoRecord, ...]:
     _, _, name, variable = _FILES[subset]
     labels = _read_meta(folder / name, variable)
     changed = []
@@ -207,7 +192,7 @@ def _with_meta_labels(
                 f"video {record.id!r}: {name} says {', '.join(own) or 'no class'}, its segments {segments}."
             )
         changed.append(replace(record, labels=own))
-    return changed
+    return tuple(changed)
 
 
 def _read_meta(path: Path, variable: str) -> dict[str, set[str]]:

@@ -56,10 +56,7 @@ def localize_videos(
 ) -> Iterator[VideoResult]:
     """Results of the videos, one after the other.
 
-    Args:
-        stores: stream -> predictions, of the same videos in the same order.
-        settings: constants of the localisation.
-        grid_of: when the snippets of a video are.
+    `stores`: stream -> predictions, of the same videos in the same order.
     """
     some = next(iter(stores.values()))
     ids, lengths = some.ids, some.lengths

@@ -6,14 +6,17 @@ import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import BasePredictionWriter
+from safetensors import safe_open
+from safetensors.numpy import load_file, save
 from torch import Tensor
 
 from tsrnet.core.files import make_folder, part_of
@@ -22,7 +25,6 @@ from tsrnet.datasets.batch import VideoBatch
 from tsrnet.models.video_model import SnippetPredictions
 
 _VIDEOS = "videos.json"
-_ARRAYS = ("probabilities", "attention", "activations")
 
 
 @dataclass(frozen=True)
@@ -94,104 +96,56 @@ class PredictionBatch:
 
 
 class PredictionStore:
-    """A folder with the predictions of one network for all test videos, in flat arrays.
+    """A folder with the predictions of one network for all test videos: `<position>.safetensors` of each.
 
-    The folder appears only when it is complete, sealed. Each process that predicts writes a part. Memory
-    holds one batch at a time.
+    The folder appears only when it is complete, sealed. Memory holds one batch at a time.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    @cached_property
+    def _videos(self) -> dict[str, int]:
+        """Id -> number of snippets, in order."""
+        return dict(json.loads((self.folder / _VIDEOS).read_text()))
+
     @property
     def ids(self) -> tuple[str, ...]:
-        return tuple(video["id"] for video in self._videos)
+        return tuple(self._videos)
 
     @property
     def lengths(self) -> tuple[int, ...]:
         """Snippets of each video."""
-        return tuple(video["length"] for video in self._videos)
-
-    @property
-    def _videos(self) -> list[dict[str, Any]]:
-        return list(json.loads((self.folder / _VIDEOS).read_text()))
+        return tuple(self._videos.values())
 
     def batches(self, groups: Iterable[Sequence[int]]) -> Iterator[PredictionBatch]:
         """The videos of each group of positions, in order."""
-        videos = self._videos
+        ids = self.ids
         for group in groups:
-            yield PredictionBatch.of([self._read(videos[position]) for position in group])
-
-    def _read(self, video: Mapping[str, Any]) -> VideoPredictions:
-        hops, classes, length = video["hops"], video["classes"], video["length"]
-
-        def rows(name: str, kind: type[np.generic], width: int, start: int, count: int) -> npt.NDArray[Any]:
-            # Read, not mapped, so that memory holds no more.
-            offset = start * width * np.dtype(kind).itemsize
-            path = self.folder / f"{name}.{video['part']}"
-            return np.fromfile(path, kind, count * width, offset=offset).reshape(-1, width)
-
-        first = video["first"]
-        attention = rows("attention", np.float32, 2 * hops, first, length)
-        return VideoPredictions(
-            video["id"],
-            rows("probabilities", np.float32, classes, video["number"], 1)[0],
-            attention[:, :hops],
-            attention[:, hops:],
-            rows("activations", np.float16, classes, first, length),
-        )
+            arrays = {position: load_file(_file(self.folder, position)) for position in group}
+            yield PredictionBatch.of([VideoPredictions(ids[i], **values) for i, values in arrays.items()])
 
 
-class _Part:
-    """The files of one process."""
-
-    def __init__(self, folder: Path, number: int) -> None:
-        self._folder, self._number = folder, number
-        self._files: dict[str, IO[bytes]] = {
-            name: (folder / f"{name}.{number}").open("wb") for name in _ARRAYS
-        }
-        self._videos: list[dict[str, Any]] = []
-        self._num_snippets = 0
-
-    def add(self, video: VideoPredictions) -> None:
-        self._files["probabilities"].write(video.probabilities.tobytes())
-        self._files["attention"].write(np.concatenate([video.logits, video.weights], axis=1).tobytes())
-        self._files["activations"].write(video.activations.tobytes())
-        entry = {
-            "id": video.id,
-            "part": self._number,
-            "number": len(self._videos),
-            "first": self._num_snippets,
-        }
-        length, hops = video.logits.shape
-        self._videos.append({**entry, "length": length, "hops": hops, "classes": len(video.probabilities)})
-        self._num_snippets += length
-
-    def close(self) -> None:
-        for file in self._files.values():
-            file.close()
-        (self._folder / f"part.{self._number}.json").write_text(json.dumps(self._videos))
+def _file(folder: Path, position: int) -> Path:
+    return folder / f"{position}.safetensors"
 
 
 class PredictionWriter(BasePredictionWriter):
     """Writes the predictions of `trainer.predict` into a PredictionStore, from all processes.
 
-    Args:
-        store: gets the predictions; its folder appears when the last video is written.
-        order: ids of the videos in the order of the store.
-        identity: what the predictions depend on; written beside them for people.
+    `order`: the ids of the videos. `identity`: what the predictions depend on, for people.
     """
 
     def __init__(
         self, store: PredictionStore, *, order: Sequence[str], identity: Mapping[str, object]
     ) -> None:
         super().__init__("batch")
-        self._store, self._order, self._identity = store, order, identity
+        self._store, self._identity = store, identity
+        self._position = {video_id: position for position, video_id in enumerate(order)}
 
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # All processes write into the folder that the first one names.
-        self._written: Path = trainer.strategy.broadcast(part_of(self._store.folder))
-        self._part = _Part(make_folder(self._written), trainer.global_rank)
+        self._written: Path = make_folder(trainer.strategy.broadcast(part_of(self._store.folder)))
 
     def write_on_batch_end(
         self,
@@ -201,18 +155,15 @@ class PredictionWriter(BasePredictionWriter):
         *_: Any,
     ) -> None:
         for video in prediction:
-            self._part.add(video)
+            arrays = {name: value for name, value in vars(video).items() if name != "id"}
+            _file(self._written, self._position[video.id]).write_bytes(save(arrays))
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._part.close()
         trainer.strategy.barrier()
         if trainer.is_global_zero:
-            parts = list(self._written.glob("part.*.json"))
-            videos = {video["id"]: video for part in parts for video in json.loads(part.read_text())}
-            for part in parts:
-                part.unlink()
+            lengths = {video_id: _length(_file(self._written, i)) for video_id, i in self._position.items()}
+            (self._written / _VIDEOS).write_text(json.dumps(lengths))
             (self._written / "identity.json").write_text(json.dumps(self._identity, indent=1, sort_keys=True))
-            (self._written / _VIDEOS).write_text(json.dumps([videos[video_id] for video_id in self._order]))
             seal(self._written, sorted(path.name for path in self._written.iterdir()))
             if self._store.folder.is_dir():  # of a stage that has lost its index
                 shutil.rmtree(self._store.folder)
@@ -224,3 +175,8 @@ class PredictionWriter(BasePredictionWriter):
     ) -> None:
         if written := getattr(self, "_written", None):
             shutil.rmtree(written, ignore_errors=True)
+
+
+def _length(path: Path) -> int:
+    with safe_open(path, "np") as file:
+        return int(file.get_slice("logits").get_shape()[0])

@@ -16,18 +16,22 @@ from tsrnet.core.errors import UserError
 from tsrnet.core.files import atomic_path
 from tsrnet.evaluation.evaluator import submission
 from tsrnet.evaluation.localize_videos import VideoResult
-from tsrnet.evaluation.timelines import detected_segments, evenly_spaced, frames_of, timeline_of
 from tsrnet.reporting.interchange.subtitles import to_srt
 from tsrnet.reporting.page import Page, write_page
-from tsrnet.reporting.timeline import Detection, draw_timeline
+from tsrnet.reporting.timeline import Curve, Detection, Timeline, draw_timeline
+from tsrnet.video.reader import VideoFrames
+from tsrnet.video.time_grid import FRAME_RATE_HZ
+from tsrnet.video.writer import write_video
 
 if TYPE_CHECKING:
     import pandas as pd
 
+Image = npt.NDArray[np.uint8]
 MAX_EMBEDDED_BYTES = 50_000_000
 """A page shows thumbnails of a larger video, because it would be slow to open."""
 _PLAYABLE = {".mp4": "video/mp4", ".m4v": "video/mp4", ".webm": "video/webm", ".ogv": "video/ogg"}
 _THUMBNAILS, _THUMBNAIL_SIZE, _BEST = 60, 320, 5
+CLIP_RATE_HZ, CLIP_LONGEST_S, CLIP_SIZE = 10, 10.0, 224
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,12 @@ class VideoDetections:
         thresholds: tuple[float, ...],
     ) -> VideoDetections:
         """Make it from a result of the localisation; `thresholds` are drawn with the scores."""
-        found = sorted(detected_segments(result, classes), key=lambda one: -one.score)
+        runs = zip(*(column.tolist() for column in vars(result.runs).values()), strict=True)
+        found = [
+            Detection(classes[label], *result.grid.seconds((start, stop)), score)
+            for label, start, stop, score in runs
+        ]
+        found.sort(key=lambda one: -one.score)
         fused = list(result.probabilities.values())[-1]
         ranked = {classes[label]: float(fused[label]) for label in np.argsort(-fused)}
         return cls(video, duration_s, tuple(found), ranked, result, tuple(classes), thresholds)
@@ -78,15 +87,35 @@ class VideoDetections:
         """Subtitles that name each action while it happens."""
         return to_srt(self.detections)
 
-    def plot(self, path: str | Path) -> None:
-        """Write the timeline as PNG: frames, detections, scores, class activations, attention."""
-        timeline = timeline_of(
-            self.result,
-            title=self.video.name,
-            classes=self.classes,
-            thresholds=self.thresholds,
+    def plot(
+        self,
+        path: str | Path,
+        *,
+        title: str | None = None,
+        truth: Sequence[Detection] = (),
+        frames: bool = True,
+    ) -> None:
+        """Write the timeline as PNG: frames, detections, scores, class activations, attention.
+
+        `title`: None: the name of the file. `truth`: the annotated segments. `frames`: those of the video.
+        """
+        result, top = self.result, self.classes[self.result.top]
+        length = len(result.score)
+        middles_s = result.grid.centres_s(length)
+        timeline = Timeline(
+            title=f"{title or self.video.name} (recognised: {top})",
             duration_s=self.duration_s,
-            video=self.video,
+            strip=frames_of(self.video, evenly_spaced(self.duration_s)) if frames else [],
+            classes=self.classes,
+            truth=truth,
+            detections=self.detections,
+            score=Curve("fused score" if len(result.attention) > 1 else "score", middles_s, result.score),
+            thresholds=self.thresholds,
+            top=top,
+            attention=[Curve(name, middles_s, value * length) for name, value in result.attention.items()],
+            activations=[
+                Curve(name, middles_s, 1 / (1 + np.exp(-value))) for name, value in result.activations.items()
+            ],
         )
         with atomic_path(Path(path)) as part:
             draw_timeline(timeline, part)
@@ -134,7 +163,31 @@ def submission_of(videos: Mapping[str, VideoDetections]) -> dict[str, Any]:
     return submission(results)
 
 
-def _jpeg(frame: npt.NDArray[np.uint8]) -> bytes:
+def frames_of(path: Path, times_s: Sequence[float], *, size: int = 160) -> list[Image]:
+    """The frames at these times, (size, size, 3) RGB; none where there is no video."""
+    if not path.is_file():
+        return []
+    frames = VideoFrames(path)
+    indices = [int(time_s * FRAME_RATE_HZ) for time_s in times_s]
+    return [frames.read(index, index + 1, resize=size, crop=size)[0] for index in indices]
+
+
+def write_clip(video: Path, path: Path, *, start_s: float, end_s: float) -> None:
+    """Write the first 10 s of a segment as mp4: 10 Hz, the middle 224 x 224 pixels, without sound."""
+    frames = VideoFrames(video)
+    first = min(max(0, int(start_s * FRAME_RATE_HZ)), len(frames) - 1)
+    last = int(min(end_s, start_s + CLIP_LONGEST_S) * FRAME_RATE_HZ)
+    images = frames.read(first, min(max(last, first + 1), len(frames)), resize=CLIP_SIZE, crop=CLIP_SIZE)
+    with atomic_path(path) as part:
+        write_video(part, images[:: FRAME_RATE_HZ // CLIP_RATE_HZ], frame_rate_hz=CLIP_RATE_HZ)
+
+
+def evenly_spaced(duration_s: float, number: int = 12) -> list[float]:
+    """Seconds in the middle of so many equal parts."""
+    return [(part + 0.5) * duration_s / number for part in range(number)]
+
+
+def _jpeg(frame: Image) -> bytes:
     done, content = cv2.imencode(".jpg", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
     assert done
     return content.tobytes()

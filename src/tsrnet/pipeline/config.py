@@ -12,14 +12,13 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from tsrnet.core.errors import UserError
 from tsrnet.core.reading import as_config, within
-from tsrnet.core.settings import KNOWN_KEYS, Count, Natural, ShareBelowOne, settings_of
+from tsrnet.core.settings import KNOWN_KEYS, Count, Natural, ShareBelowOne, settings_of, shown
 from tsrnet.datasets.snippet_sampler import BatchSettings, SamplingSettings
 from tsrnet.localization.settings import LocalizationSettings
 from tsrnet.losses.objective import LossSettings, TransferSettings
 from tsrnet.metrics.protocols import PROTOCOLS
 from tsrnet.models.registry import ModelSettings, model_name, model_settings, tsrnet_part
-from tsrnet.pipeline.features import ExtractionConfig, FeatureSettings, ImportedFeatures
-from tsrnet.pipeline.sections import Sections
+from tsrnet.pipeline.features import ExtractionConfig, FeatureSettings, ImportedFeatures, PathSettings
 from tsrnet.pipeline.sources import (
     COMPOSED,
     LABELS,
@@ -56,6 +55,22 @@ class TeacherSettings:
 
 
 @dataclass(frozen=True)
+class PretrainSettings:
+    """Of the training on the classes that the trimmed clips show, too (D13)."""
+
+    overlap: bool
+    max_steps: Count
+
+
+@dataclass(frozen=True)
+class ReportSettings:
+    """Numbers of test videos with a picture and with a page."""
+
+    timelines: Natural
+    pages: Natural
+
+
+@dataclass(frozen=True)
 class FinetuneConfig:
     """Of the training through the backbone; `optimizer` by stream."""
 
@@ -68,10 +83,10 @@ class FinetuneConfig:
 class Stage2Config:
     """Of the second stage; `optimizer` by stream. `localization`: the rule for the training videos."""
 
-    max_steps: int
+    max_steps: Count
     model: ModelSettings
     optimizer: dict[str, OptimizerSettings]
-    batch_size: int
+    batch_size: Count
     localization: LocalizationSettings
     student: StudentSettings
 
@@ -88,33 +103,31 @@ def stored_config(content: Any, path: Path) -> DictConfig:
 class RunConfig:
     """What `tsrnet.train` is to do. Only the pipeline knows all of it; rooms below get their own part."""
 
-    seed: int
+    seed: Natural
     streams: tuple[str, ...]
     dataset: DatasetSettings
     protocol: str
     features: FeatureConfig
     model: ModelSettings
-    losses: LossSettings
+    loss: LossSettings
     transfer: TransferSettings
     optimizer: dict[str, OptimizerSettings]  # by stream
     trainer: TrainerSettings
     teacher: TeacherSettings
-    overlap_steps: int  # 0: no overlap pretraining
-    batch_size: int
+    pretrain: PretrainSettings
+    batch_size: Count
     batches: BatchSettings
     finetune: FinetuneConfig | None  # None: features stay as they are
     stage2: Stage2Config | None  # None: the first stage is tested
-    holdout: float  # share of the training videos that is tested on instead of the test set
+    holdout: ShareBelowOne  # share of the training videos that is tested on instead of the test set
     localization: LocalizationSettings
-    num_timelines: int
-    num_pages: int
-    features_root: Path
-    stages_root: Path
+    report: ReportSettings
+    paths: PathSettings
     wandb: WandbSettings | None = None
     tensorboard: bool = False
 
     def __post_init__(self) -> None:
-        if not tsrnet_part(self.model) and (self.transfer.active or self.overlap_steps):
+        if not tsrnet_part(self.model) and (self.transfer.active or self.pretrain.overlap):
             raise UserError(
                 f"model={model_name(self.model)}: got transfer or overlap pretraining, which only TSRNet has;"
                 " give transfer=none and pretrain=imagenet"
@@ -128,36 +141,22 @@ class RunConfig:
     @classmethod
     def from_config(cls, config: DictConfig) -> RunConfig:
         """Raises UserError that names the key, what was got and what is needed."""
-        settings_of(Sections, config, where="")
-        streams = streams_of(config)
-        return cls(
-            seed=_checked(Natural, config.seed, "seed"),
-            streams=streams,
-            dataset=dataset_of(config),
-            protocol=_protocol(config.dataset),
-            features=features_of(config),
-            model=model_settings(_plain(config.model)),
-            losses=settings_of(LossSettings, config.loss, where="loss"),
-            transfer=settings_of(TransferSettings, config.transfer, where="transfer"),
-            optimizer={stream: _optimizer(config.optimizer, stream) for stream in streams},
-            trainer=settings_of(TrainerSettings, config.trainer, where="trainer"),
-            teacher=settings_of(TeacherSettings, config.teacher, where="teacher"),
-            overlap_steps=_checked(Count, config.pretrain.max_steps, "pretrain.max_steps")
-            if config.pretrain.overlap
-            else 0,
-            batch_size=_checked(Count, config.optimizer.batch_size, "optimizer.batch_size"),
-            batches=settings_of(BatchSettings, config.batches, where="batches"),
-            finetune=_finetune(config),
-            stage2=_stage2(config),
-            holdout=_checked(ShareBelowOne, config.holdout, "holdout"),
-            localization=_localization(config),
-            num_timelines=_checked(Natural, config.report.timelines, "report.timelines"),
-            num_pages=_checked(Natural, config.report.pages, "report.pages"),
-            features_root=Path(config.paths.features),
-            stages_root=Path(config.paths.stages),
-            wandb=_wandb(config.logger),
-            tensorboard=config.logger.name == "tensorboard",
-        )
+        _check_sections(config)
+        derived = {
+            "streams": streams_of(config),
+            "dataset": dataset_of(config),
+            "protocol": _protocol(config.dataset),
+            "features": features_of(config),
+            "model": model_settings(_plain(config.model)),
+            "optimizer": _optimizers(config, "optimizer"),
+            "batch_size": settings_of(Count, config.optimizer.batch_size, where="optimizer.batch_size"),
+            "finetune": _finetune(config),
+            "stage2": _stage2(config),
+            "localization": _localization(config),
+            "wandb": _wandb(config.logger),
+            "tensorboard": config.logger.name == "tensorboard",
+        }
+        return settings_of(cls, {**_plain(config), **derived}, where="")
 
     @property
     def tested_model(self) -> ModelSettings:
@@ -189,6 +188,34 @@ class RunConfig:
         return replace(self, streams=streams, features=features)
 
 
+_OUTLINE = {
+    "stream": ("names",),
+    "dataset": ("name", "protocol"),
+    "trimmed": (),
+    "features": (),
+    "video": (),
+    "model": (),
+    "transfer": ("fc1", "fc2"),
+    "optimizer": ("batch_size", "learning_rate"),
+    "pretrain": ("overlap",),
+    "backbone": ("finetune",),
+    "localization": (),
+    "paths": ("features", "stages"),
+    "logger": ("name",),
+    "stage2": ("name",),
+}
+"""The sections, and their keys that say what kind of settings a section has."""
+
+
+def _check_sections(config: DictConfig) -> None:
+    for section, keys in _OUTLINE.items():
+        node = config.get(section)
+        if not OmegaConf.is_dict(node):
+            raise UserError(f"{section}: got {shown(node)}, need a mapping")
+        if missing := [key for key in keys if key not in node]:
+            raise UserError(f"{section}.{missing[0]}: got nothing, need a value")
+
+
 def streams_of(config: DictConfig) -> tuple[str, ...]:
     """The streams of a run: one network each."""
     streams = tuple(config.stream.names)
@@ -214,26 +241,23 @@ def _transfers(config: DictConfig) -> bool:
 
 
 def dataset_of(config: DictConfig, *, trimmed: bool | None = None) -> DatasetSettings:
-    """Where the dataset is, and its trimmed companion.
+    """Where the dataset is, and its trimmed companion, if it is needed.
 
-    Args:
-        config: with `dataset` and `trimmed`.
-        trimmed: whether the companion is needed; None: where something is transferred, or in a rehearsal,
-            where what is drawn of one depends on the other.
+    `trimmed`: whether it is; None: where something is transferred, or in a rehearsal, where what is drawn of
+    one depends on the other.
     """
     dataset, name = _plain(config.dataset), config.dataset.name
-    if name not in (LABELS, COMPOSED, *READERS):
-        return settings_of(DrawnSettings, {**dataset, **_plain(config.trimmed)}, where="dataset")
-    if name in (LABELS, COMPOSED):
-        clips = config.trimmed.videos is not None and (trimmed or _transfers(config))
-        values = {**dataset, "trimmed": _plain(config.trimmed) if clips else None}
-        if name == COMPOSED:
-            return settings_of(ComposedSettings, values, where="dataset")
-        return settings_of(LabelsSettings, values, where="dataset")
-    if trimmed is None:
-        trimmed = _transfers(config) or config.features.name == SIMULATED or not config.dataset.get("overlap")
-    values = {**dataset, "trimmed": _plain(config.trimmed) if trimmed else None}
-    return settings_of(FilesSettings, values, where="dataset")
+    kinds: dict[str, type[DatasetSettings]] = {LABELS: LabelsSettings, COMPOSED: ComposedSettings}
+    kind = kinds.get(name, FilesSettings if name in READERS else DrawnSettings)
+    if kind is DrawnSettings:
+        return settings_of(kind, {**dataset, **_plain(config.trimmed)}, where="dataset")
+    needed = _transfers(config) if trimmed is None else trimmed
+    if name in kinds:
+        needed = needed and config.trimmed.videos is not None
+    elif trimmed is None:
+        needed = needed or config.features.name == SIMULATED or not config.dataset.get("overlap")
+    values = {**dataset, "trimmed": _plain(config.trimmed) if needed else None}
+    return settings_of(kind, values, where="dataset")
 
 
 def features_of(config: DictConfig) -> FeatureConfig:
@@ -257,8 +281,7 @@ def features_of(config: DictConfig) -> FeatureConfig:
         settings_of(SnippetSettings, node, where="features"),
         settings_of(ReadingSettings, config.video, where="video"),
         streams_of(config),
-        Path(config.paths.features),
-        Path(config.paths.stages),
+        settings_of(PathSettings, config.paths, where="paths"),
     )
 
 
@@ -293,8 +316,8 @@ def _finetune(config: DictConfig) -> FinetuneConfig | None:
     sampling = settings_of(SamplingSettings, node, where="backbone")
     return FinetuneConfig(
         settings_of(FinetuneSettings, {**_plain(node), "sampling": sampling}, where="backbone"),
-        {stream: _optimizer(node.optimizer, stream) for stream in streams_of(config)},
-        _checked(Count, node.optimizer.batch_size, "backbone.optimizer.batch_size"),
+        _optimizers(config, "backbone.optimizer"),
+        settings_of(Count, node.optimizer.batch_size, where="backbone.optimizer.batch_size"),
     )
 
 
@@ -306,14 +329,12 @@ def _stage2(config: DictConfig) -> Stage2Config | None:
         raise UserError(f"stage2.name: got {node.name}, need none or pseudo")
     if config.backbone.finetune:
         raise UserError("stage2=pseudo: learns on features; leave out backbone.finetune=true")
-    return Stage2Config(
-        max_steps=_checked(Count, node.max_steps, "stage2.max_steps"),
-        model=model_settings(_plain(node.model)),
-        optimizer={stream: _optimizer(node.optimizer, stream) for stream in streams_of(config)},
-        batch_size=_checked(Count, node.optimizer.batch_size, "stage2.optimizer.batch_size"),
-        localization=settings_of(LocalizationSettings, node.localization, where="stage2.localization"),
-        student=settings_of(StudentSettings, node.student, where="stage2.student"),
-    )
+    derived = {
+        "model": model_settings(_plain(node.model)),
+        "optimizer": _optimizers(config, "stage2.optimizer"),
+        "batch_size": node.optimizer.batch_size,
+    }
+    return settings_of(Stage2Config, {**_plain(node), **derived}, where="stage2")
 
 
 def _localization(config: DictConfig) -> LocalizationSettings:
@@ -324,14 +345,18 @@ def _localization(config: DictConfig) -> LocalizationSettings:
     return settings_of(LocalizationSettings, values, where="localization")
 
 
-def _optimizer(node: DictConfig, stream: str) -> OptimizerSettings:
-    rate = node.learning_rate.get(stream) if OmegaConf.is_dict(node.learning_rate) else node.learning_rate
-    return settings_of(OptimizerSettings, {**_plain(node), "learning_rate": rate}, where="optimizer")
-
-
-def _checked(kind: Any, value: Any, key: str) -> Any:
-    """A single value of the configuration, checked."""
-    return settings_of(kind, value, where=key)
+def _optimizers(config: DictConfig, key: str) -> dict[str, OptimizerSettings]:
+    """Stream -> settings; the learning rate is one number, or one of each stream."""
+    node = _plain(OmegaConf.select(config, key))
+    rate = node["learning_rate"]
+    return {
+        stream: settings_of(
+            OptimizerSettings,
+            {**node, "learning_rate": rate.get(stream) if isinstance(rate, dict) else rate},
+            where=key,
+        )
+        for stream in streams_of(config)
+    }
 
 
 def _plain(node: Any) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from tsrnet.core.errors import UserError
@@ -13,14 +12,9 @@ from tsrnet.datasets.datamodule import VideoDataModule
 from tsrnet.datasets.records import VideoDataset, VideoRecord
 from tsrnet.datasets.snippet_sampler import PLAIN_BATCHES, BatchSettings, SamplingSettings, SnippetSampler
 from tsrnet.features.store import FeatureSource, FeatureStore
-from tsrnet.pipeline.features import (
-    ExtractionConfig,
-    ImportedFeatures,
-    find_imported,
-    find_stores,
-    prepare_features,
-)
-from tsrnet.pipeline.sources import LABELS, DatasetSettings, DrawnSettings, what_to_get
+from tsrnet.pipeline.config import RunConfig
+from tsrnet.pipeline.features import ExtractionConfig, ImportedFeatures, find_stores, prepare_features
+from tsrnet.pipeline.sources import LABELS, DrawnSettings, what_to_get
 from tsrnet.synthetic.simulated import SimulatedStore, SimulationSettings, store_features, stored_features
 from tsrnet.video.snippet_images import SnippetImages
 
@@ -58,14 +52,10 @@ class RunData:
         sampling: SamplingSettings | None = None,
         batches: BatchSettings = PLAIN_BATCHES,
     ) -> VideoDataModule:
-        """The DataModule of a stream.
+        """The DataModule of a stream; arguments as for `VideoDataModule`.
 
-        Args:
-            stream, batch_size, seed: as for `VideoDataModule`.
-            paired: with the trimmed clips that knowledge is transferred from.
-            shared_classes: only the videos and classes that the trimmed clips show, too.
-            sampling: gives pixels of some snippets in place of features.
-            batches: how batches of untrimmed videos are drawn.
+        `paired`: with the clips that knowledge is transferred from. `shared_classes`: only the videos and
+        classes that these show, too. `sampling`: pixels of some snippets in place of features.
         """
         videos = self.untrimmed
         if shared_classes:
@@ -93,72 +83,49 @@ def _sampler(source: FeatureSource, stream: str, settings: SamplingSettings | No
     return SnippetSampler(SnippetImages(source.folder, stream), stream, settings)
 
 
-def prepare_data(
-    dataset: DatasetSettings,
-    features: ExtractionConfig | ImportedFeatures | SimulationSettings,
-    *,
-    features_root: Path,
-    streams: Sequence[str],
-    protocol: str,
-    holdout: float = 0.0,
-    make: bool = True,
-) -> RunData:
+def prepare_data(config: RunConfig, *, make: bool = True) -> RunData:
     """Videos, annotations and features, made where they are missing; without `make`, nothing is written.
 
     With `holdout`, that share of the training videos takes the place of the test videos.
     """
-    if isinstance(features, SimulationSettings):
-        data = _simulate(dataset, features, features_root, streams, protocol, make=make)
+    if isinstance(config.features, SimulationSettings):
+        data = _simulate(config, config.features, make=make)
     else:
-        data = _extract(dataset, features, protocol, make=make)
-    if holdout:
-        data = replace(data, untrimmed=Availability(data.untrimmed.usable.held_out(holdout)))
+        data = _extract(config, config.features, make=make)
+    if config.holdout:
+        data = replace(data, untrimmed=Availability(data.untrimmed.usable.held_out(config.holdout)))
     return data
 
 
-def _extract(
-    dataset: DatasetSettings, features: ExtractionConfig | ImportedFeatures, protocol: str, *, make: bool
-) -> RunData:
-    found = dataset.read() if make else dataset.find()
-    datasets = (found.untrimmed, found.trimmed) if found.trimmed else (found.untrimmed,)
-    for one in datasets:
+def _extract(config: RunConfig, features: ExtractionConfig | ImportedFeatures, *, make: bool) -> RunData:
+    found = config.dataset.read(make=make)
+    for one in found.datasets:
         _print_understood(one)
-    if not make:
-        prepared = find_stores(datasets, features)
-    elif isinstance(features, ImportedFeatures):
-        prepared = find_imported(datasets, features)
+    if make and isinstance(features, ExtractionConfig):
+        prepared = prepare_features(found.datasets, features)
     else:
-        prepared = prepare_features(datasets, features)
-    _demand([availability for _, availability in prepared], drawn=isinstance(dataset, DrawnSettings))
+        prepared = find_stores(found.datasets, features, manifest=make)
+    _demand([available for _, available in prepared], drawn=isinstance(config.dataset, DrawnSettings))
     (store, untrimmed), *others = prepared
     clips, trimmed = others[0] if others else (None, None)
-    return RunData(untrimmed, store, protocol, trimmed, clips, found.class_map)
+    return RunData(untrimmed, store, config.protocol, trimmed, clips, found.class_map)
 
 
-def _simulate(
-    dataset: DatasetSettings,
-    settings: SimulationSettings,
-    root: Path,
-    streams: Sequence[str],
-    protocol: str,
-    *,
-    make: bool,
-) -> RunData:
-    seed = settings.seed
-    found = dataset.read(rehearsal_seed=seed) if make else dataset.find(rehearsal_seed=seed)
+def _simulate(config: RunConfig, settings: SimulationSettings, *, make: bool) -> RunData:
+    found = config.dataset.read(rehearsal_seed=settings.seed, make=make)
     _print_understood(found.untrimmed)
 
     def source(videos: VideoDataset, canonical: Mapping[str, str], *, trimmed: bool) -> FeatureSource:
         drawn = SimulatedStore((*videos.train, *videos.test), settings, trimmed=trimmed, canonical=canonical)
         if not settings.store:
             return drawn
-        folder = root / videos.name
-        return store_features(drawn, streams, folder) if make else stored_features(drawn, folder)
+        folder = config.paths.features / videos.name
+        return store_features(drawn, config.streams, folder) if make else stored_features(drawn, folder)
 
     return RunData(
         Availability(found.untrimmed),
         source(found.untrimmed, found.class_map, trimmed=False),
-        protocol,
+        config.protocol,
         Availability(found.trimmed) if found.trimmed else None,
         source(found.trimmed, {}, trimmed=True) if found.trimmed else None,
         found.class_map,

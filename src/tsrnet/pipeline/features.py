@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -16,7 +15,7 @@ from tsrnet.core.errors import UserError
 from tsrnet.core.settings import KNOWN_KEYS, Natural
 from tsrnet.datasets.availability import MANIFEST, Availability, find_features, video_files
 from tsrnet.datasets.records import VideoDataset
-from tsrnet.features.backbone import Backbone, imagenet_weights, load_backbone
+from tsrnet.features.backbone import Backbone, load_backbone, weights_file, weights_identity
 from tsrnet.features.extractor import Extraction, extract, is_missing
 from tsrnet.features.store import JOINT, STREAMS, FeatureStore
 from tsrnet.pipeline.stages import Stage, held
@@ -50,15 +49,22 @@ class FeatureSettings:
 
 
 @dataclass(frozen=True)
+class PathSettings:
+    """The folders of the features, and of stages and backbones."""
+
+    features: Path
+    stages: Path
+
+
+@dataclass(frozen=True)
 class ExtractionConfig:
-    """How the features of a run are made, and below which folders they and the backbones lie."""
+    """How the features of a run are made, and where they and the backbones lie."""
 
     settings: FeatureSettings
     snippets: SnippetSettings
     reading: ReadingSettings
     streams: tuple[str, ...]
-    features_root: Path
-    stages_root: Path
+    paths: PathSettings
 
     @property
     def extracted(self) -> tuple[str, ...]:
@@ -77,16 +83,17 @@ class ImportedFeatures:
 
 
 def find_stores(
-    datasets: Sequence[VideoDataset], config: ExtractionConfig | ImportedFeatures
+    datasets: Sequence[VideoDataset], config: ExtractionConfig | ImportedFeatures, *, manifest: bool
 ) -> list[tuple[FeatureStore, Availability]]:
     """The store of an untrimmed dataset, and of its trimmed clips, with the videos that they lack.
 
-    Nothing is written. Raises UserError for a folder that is not there.
+    Nothing is written but, if wanted, a manifest beside the features. Raises UserError for a folder that is
+    not there.
     """
     if imported := isinstance(config, ImportedFeatures):
         root, names = config.root, (config.name, config.trimmed)
     else:
-        root, names = config.features_root, (config.settings.name,) * 2
+        root, names = config.paths.features, (config.settings.name,) * 2
     found: list[tuple[FeatureStore, Availability]] = []
     for dataset, name in zip(datasets, names, strict=False):
         store = FeatureStore(root / dataset.name / name)
@@ -96,17 +103,10 @@ def find_stores(
                 f"{store.folder}: contains no features; {get} or give another features.name or paths.features"
                 + " (for the clips: trimmed.features; transfer=none needs no clips)" * bool(found)
             )
-        found.append((store, find_features(dataset, store, config.streams)))
-    return found
-
-
-def find_imported(
-    datasets: Sequence[VideoDataset], config: ImportedFeatures
-) -> list[tuple[FeatureStore, Availability]]:
-    """As `find_stores`, with a manifest beside the features."""
-    found = find_stores(datasets, config)
-    for store, available in found:
-        available.write(store.folder / MANIFEST)
+        available = find_features(dataset, store, config.streams)
+        if manifest:
+            available.write(store.folder / MANIFEST)
+        found.append((store, available))
     return found
 
 
@@ -119,7 +119,7 @@ def prepare_features(
     """
     prepared: list[tuple[FeatureStore, Availability]] = []
     for dataset in datasets:
-        with held(config.features_root, f"{dataset.name}-{config.settings.name}"):
+        with held(config.paths.features, f"{dataset.name}-{config.settings.name}"):
             store, failures = extract_features(dataset.name, video_files(dataset), config)
         available = find_features(dataset, store, config.streams, failures)
         available.write(store.folder / MANIFEST)
@@ -133,7 +133,7 @@ def extract_features(
     """The store of the dataset `name` with the features of all videos, and {id: why there are none}."""
     settings = config.settings
     stand_ins = {stream: _stand_in_stage(stream, config) for stream in ("rgb", "flow")}
-    store = FeatureStore(config.features_root / name / settings.name)
+    store = FeatureStore(config.paths.features / name / settings.name)
     images = {
         stream: SnippetImages(store.folder, stream)
         for stream in config.extracted
@@ -171,11 +171,10 @@ def made_here(identity: Mapping[str, object]) -> bool:
 
 
 def own_weights(config: ExtractionConfig, stream: str) -> Path | None:
-    """The file with the weights of a stream's backbone, whole; None where they are torchvision's."""
-    path = Path(config.settings.weights)
+    """The file with the weights of a stream's backbone, whole; None where they are published ones."""
     if config.settings.weights == "stand_in":
-        path = _train_stand_in(stream, config)
-    return path if path.is_file() else None
+        return _train_stand_in(stream, config)
+    return weights_file(config.settings.backbone, config.settings.weights, stream=stream)
 
 
 def _identity(config: ExtractionConfig, stand_ins: Mapping[str, Stage]) -> dict[str, object]:
@@ -191,20 +190,17 @@ def _identity(config: ExtractionConfig, stand_ins: Mapping[str, Stage]) -> dict[
 
 
 def _weights(config: ExtractionConfig, stand_ins: Mapping[str, Stage]) -> str:
-    """Which weights these are, whatever they are called: torchvision's name, or a hash."""
-    settings = config.settings
-    if settings.weights == "stand_in":
+    """Which weights these are, whatever they are called."""
+    if config.settings.weights == "stand_in":
         return " ".join(stage.key for stage in stand_ins.values())
-    if Path(settings.weights).is_file():
-        return f"sha256 {hashlib.sha256(Path(settings.weights).read_bytes()).hexdigest()}"
-    return imagenet_weights(settings.backbone, settings.weights) or settings.weights
+    return weights_identity(config.settings.backbone, config.settings.weights)
 
 
 def _stand_in_stage(stream: str, config: ExtractionConfig) -> Stage:
     settings, snippets = config.settings, asdict(config.snippets)
     stand_in = asdict(settings.stand_in) if settings.stand_in else None
     return Stage(
-        config.stages_root,
+        config.paths.stages,
         f"backbone-{stream}",
         {"backbone": settings.backbone, "stream": stream, "stand_in": stand_in, "snippets": snippets},
     )

@@ -61,7 +61,7 @@ def save_model(
     for path in target.glob(_WEIGHTS):  # of other settings
         path.unlink()
     for stream, stage in stages.items():
-        _copy(stage.stage(config.stages_root).weights, target / f"{stream}.safetensors")
+        _copy(stage.stage(config.paths.stages).weights, target / f"{stream}.safetensors")
     for stream in () if config.finetune else config.extraction.extracted:
         if weights := own_weights(config.extraction, stream):
             _copy(weights, target / f"backbone_{stream}.safetensors")

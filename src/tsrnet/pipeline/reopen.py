@@ -111,16 +111,7 @@ def _tested(texts: tuple[str, ...], checkpoint: str | None, own: Path) -> Tested
             raise UserError("run: got runs of different datasets or protocols, need the same of both")
     streams = tuple(sorted(owner, reverse=True))  # rgb, flow
     with_trimmed = next((config.dataset for config in configs if config.transfer.active), first.dataset)
-    together = first.with_streams(streams)
-    data = prepare_data(
-        with_trimmed,
-        together.features,
-        features_root=first.features_root,
-        streams=streams,
-        protocol=first.protocol,
-        holdout=first.holdout,
-        make=False,
-    )
+    data = prepare_data(replace(first.with_streams(streams), dataset=with_trimmed), make=False)
     specs = {stream: stages_of(owner[stream], data, stream) for stream in streams}
     if checkpoint is None:
         modules = {stream: load_stage(owner[stream], specs[stream]) for stream in streams}
@@ -149,7 +140,8 @@ def _predictions(
     if kept.problem() is None:
         return PredictionStore(kept.folder)
     here = replace(config.trainer, accelerator="auto", strategy="auto", devices=1, num_nodes=1)
-    return predict_stage(replace(config, stages_root=own, trainer=here), data, stream, module, network_key)
+    config = replace(config, paths=replace(config.paths, stages=own), trainer=here)
+    return predict_stage(config, data, stream, module, network_key)
 
 
 def _untrimmed(config: RunConfig) -> DatasetSettings:

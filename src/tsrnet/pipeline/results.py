@@ -16,19 +16,16 @@ from tsrnet.core.errors import optional
 from tsrnet.core.files import atomic_path, remove_parts_of_the_dead
 from tsrnet.core.progress import track
 from tsrnet.datasets.availability import MANIFEST
-from tsrnet.datasets.records import VideoRecord
-from tsrnet.evaluation.clips import write_clip
 from tsrnet.evaluation.evaluator import VideoEvaluator, flat_metrics
 from tsrnet.evaluation.localize_videos import VideoResult, localize_videos
 from tsrnet.evaluation.predictions import PredictionStore
-from tsrnet.evaluation.timelines import timeline_of
-from tsrnet.evaluation.video_detections import VideoDetections
+from tsrnet.evaluation.video_detections import VideoDetections, write_clip
 from tsrnet.features.store import FeatureStore
 from tsrnet.metrics.protocols import PROTOCOLS
 from tsrnet.pipeline.config import RunConfig
 from tsrnet.pipeline.data import RunData
 from tsrnet.reporting.diagnosis import write_diagnosis
-from tsrnet.reporting.timeline import Detection, Timeline, draw_timeline
+from tsrnet.reporting.timeline import Detection
 from tsrnet.reporting.wandb import WandbRun, open_wandb
 from tsrnet.training.fit import is_first_process
 
@@ -48,7 +45,7 @@ def open_run(
         folder=folder,
         name=name,
         tags=[*tags, *[config.label] * bool(config.label)],
-        memory=config.stages_root / ".wandb",
+        memory=config.paths.stages / ".wandb",
     )
 
 
@@ -63,19 +60,9 @@ def write_results(
     *,
     diagnose: bool = False,
 ) -> dict[str, Any]:
-    """Localise in the test videos and write what a run folder holds.
+    """Localise in the test videos and write what a run folder holds; returns what metrics.json does.
 
-    Args:
-        config, data: of the run.
-        predictions: stream -> what its network says of the test videos.
-        stages: keys of the stages that made the networks.
-        folder: of the run.
-        given: the configuration as it is written.
-        wandb: the open W&B run, if any.
-        diagnose: analyse the errors, too.
-
-    Returns:
-        What metrics.json holds.
+    `predictions`: stream -> what its network says. `stages`: the keys of those that made the networks.
     """
     remove_parts_of_the_dead(folder)
     records = data.test_records
@@ -90,7 +77,7 @@ def write_results(
         sync_on_compute=False,
     )
     tested = [record.id for record in videos.dataset.test]
-    pictured = set(tested[: max(config.num_timelines, config.num_pages)])
+    pictured = set(tested[: max(config.report.timelines, config.report.pages)])
     shown = []  # in order
     results = localize_videos(predictions, config.localization, grid_of=videos.time_grid)
     for result in track(results, total=len(tested), what="localising"):
@@ -129,7 +116,7 @@ def write_results(
             flat_metrics(metrics), summary, detections["results"], timelines, evaluator.confusion()
         )
         _log_inputs_and_clips(config, data, detections["results"], folder, wandb)
-        weights = {stage: config.stages_root / stage / "weights.pt" for stage in stages}
+        weights = {stage: config.paths.stages / stage / "weights.pt" for stage in stages}
         wandb.log_weights({stage: path for stage, path in weights.items() if path.is_file()})
     return metrics
 
@@ -167,39 +154,20 @@ def _write_pictures(
     """Timelines and pages of the first test videos."""
     for number, result in enumerate(results):
         record, file = data.test_records[result.id], data.untrimmed.dataset.path(result.id)
-        if number < config.num_timelines:
+        found = VideoDetections.of(
+            result,
+            video=file,
+            duration_s=record.duration_s or len(result.score) / result.grid.rate_hz,
+            classes=classes,
+            thresholds=config.localization.thresholds,
+        )
+        if number < config.report.timelines:
             path = folder / "timelines" / f"{result.id}.png"
-            with optional(str(path)), atomic_path(path) as part:
-                draw_timeline(
-                    _timeline(result, record, classes, config, None if config.simulated else file), part
-                )
-        if number < config.num_pages and not config.simulated and file.is_file():
+            title = f"{'SIMULATED ' * config.simulated}{record.id}: {', '.join(record.labels)}"
+            truth = [Detection(s.label, s.start_s, s.end_s, 1.0) for s in record.segments]
+            with optional(str(path)):
+                found.plot(path, title=title, truth=truth, frames=not config.simulated)
+        if number < config.report.pages and not config.simulated and file.is_file():
             path = folder / "pages" / f"{result.id}.html"
             with optional(str(path)):
-                _detections(result, file, record, classes, config).to_html(path, video_id=result.id)
-
-
-def _detections(
-    result: VideoResult, file: Path, record: VideoRecord, classes: Sequence[str], config: RunConfig
-) -> VideoDetections:
-    return VideoDetections.of(
-        result,
-        video=file,
-        duration_s=record.duration_s or len(result.score) / result.grid.rate_hz,
-        classes=classes,
-        thresholds=config.localization.thresholds,
-    )
-
-
-def _timeline(
-    result: VideoResult, record: VideoRecord, classes: Sequence[str], config: RunConfig, video: Path | None
-) -> Timeline:
-    return timeline_of(
-        result,
-        title=f"{'SIMULATED ' * config.simulated}{record.id}: {', '.join(record.labels)}",
-        classes=classes,
-        thresholds=config.localization.thresholds,
-        duration_s=record.duration_s or len(result.score) / result.grid.rate_hz,
-        video=video,
-        truth=[Detection(s.label, s.start_s, s.end_s, 1.0) for s in record.segments],
-    )
+                found.to_html(path, video_id=result.id)

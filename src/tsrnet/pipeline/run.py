@@ -26,21 +26,14 @@ def run(
     written; `name` and `group` are those of the W&B run.
     """
     print(
-        f"recipe: {given.recipe.name} (alpha {config.losses.alpha:g}, {config.trainer.max_steps} steps,"
+        f"recipe: {given.recipe.name} (alpha {config.loss.alpha:g}, {config.trainer.max_steps} steps,"
         f" attention {config.localization.attention})"
     )
-    data = prepare_data(
-        config.dataset,
-        config.features,
-        features_root=config.features_root,
-        streams=config.streams,
-        protocol=config.protocol,
-        holdout=config.holdout,
-    )
+    data = prepare_data(config)
     with open_run(config, given, folder, name=name, group=group) as wandb:
         stages = {stream: stages_of(config, data, stream) for stream in config.streams}
         keys = [key for stage in stages.values() for key in stage.keys]
-        waiting = dict.fromkeys(key for key in keys if not is_sealed(config.stages_root / key))
+        waiting = dict.fromkeys(key for key in keys if not is_sealed(config.paths.stages / key))
         tests = [f"testing ({stream})" for stream in config.streams]
         plan([*(f"training {key.rsplit('-', 1)[0]}" for key in waiting), *tests, "localising"])
         modules = {stream: run_stage(config, stage, wandb) for stream, stage in stages.items()}

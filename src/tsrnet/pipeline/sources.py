@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -12,11 +12,12 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from tsrnet.core.errors import UserError
 from tsrnet.core.settings import KNOWN_KEYS, ShareBelowOne
-from tsrnet.datasets import named
+from tsrnet.datasets.activitynet import read_activitynet
 from tsrnet.datasets.class_folders import match_classes, match_remarks, read_class_folders
 from tsrnet.datasets.labels import read_labels
 from tsrnet.datasets.overlap import read_overlap, shipped_overlap
 from tsrnet.datasets.records import VideoDataset
+from tsrnet.datasets.thumos14 import read_thumos14
 from tsrnet.datasets.ucf101 import read_ucf101
 from tsrnet.synthetic.compose import PLAN_FILE
 from tsrnet.synthetic.demo import DemoSettings, draw_dataset, find_dataset
@@ -49,8 +50,12 @@ class Companions:
     """
 
     untrimmed: VideoDataset
-    trimmed: VideoDataset | None
-    class_map: Mapping[str, str]
+    trimmed: VideoDataset | None = None
+    class_map: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def datasets(self) -> tuple[VideoDataset, ...]:
+        return (self.untrimmed, self.trimmed) if self.trimmed else (self.untrimmed,)
 
 
 @dataclass(frozen=True)
@@ -85,12 +90,7 @@ class LabelsSettings:
     trimmed: ClipFolders | None
     overlap: str | None = None
 
-    def datasets(self) -> tuple[VideoDataset, ...]:
-        """Every dataset that the settings name, for `check`."""
-        found = self.read()
-        return (found.untrimmed, found.trimmed) if found.trimmed else (found.untrimmed,)
-
-    def read(self, *, rehearsal_seed: int | None = None) -> Companions:
+    def read(self, *, rehearsal_seed: int | None = None, make: bool = True) -> Companions:
         """The records; UserError names the file that is missing or wrong."""
         if self.labels is None:
             raise UserError(
@@ -100,8 +100,6 @@ class LabelsSettings:
         videos = Path(self.videos) if self.videos else None
         untrimmed = read_labels(Path(self.labels), videos, holdout=self.holdout)
         return _with_clips(untrimmed, self.trimmed, self.overlap)
-
-    find = read
 
 
 @dataclass(frozen=True)
@@ -114,12 +112,7 @@ class ComposedSettings:
     folder: str
     trimmed: ClipFolders | None
 
-    def datasets(self) -> tuple[VideoDataset, ...]:
-        """Every dataset that the settings name, for `check`."""
-        found = self.read()
-        return (found.untrimmed, found.trimmed) if found.trimmed else (found.untrimmed,)
-
-    def read(self, *, rehearsal_seed: int | None = None) -> Companions:
+    def read(self, *, rehearsal_seed: int | None = None, make: bool = True) -> Companions:
         """The records; UserError names the file that is missing or wrong."""
         folder = Path(self.folder)
         annotations, plan = folder / "annotations.json", folder / PLAN_FILE
@@ -133,15 +126,13 @@ class ComposedSettings:
         name = f"{COMPOSED}_{digest[:8]}"
         return _with_clips(read_labels(annotations, folder / "untrimmed", name=name), self.trimmed)
 
-    find = read
-
 
 def _with_clips(
     untrimmed: VideoDataset, trimmed: ClipFolders | None, overlap: str | None = None
 ) -> Companions:
     """With the clips in their folders; `overlap`: a CSV file; None: classes of the same name."""
     if trimmed is None:
-        return Companions(untrimmed, None, {})
+        return Companions(untrimmed)
     clips = read_class_folders(Path(trimmed.videos), name=f"{untrimmed.name}_trimmed")
     if overlap:
         pairs = read_overlap(Path(overlap), classes=untrimmed.classes, trimmed_classes=clips.classes)
@@ -168,12 +159,7 @@ class FilesSettings:
     test_list: str | int = "210"
     weak_labels: str = "temporal"
 
-    def datasets(self) -> tuple[VideoDataset, ...]:
-        """Every dataset that the settings name, for `check`."""
-        found = self.read()
-        return (found.untrimmed, found.trimmed) if found.trimmed else (found.untrimmed,)
-
-    def read(self, *, rehearsal_seed: int | None = None) -> Companions:
+    def read(self, *, rehearsal_seed: int | None = None, make: bool = True) -> Companions:
         """The records; UserError names the file that is missing or wrong.
 
         With `rehearsal_seed`, annotations that are not there are drawn from published statistics.
@@ -181,14 +167,12 @@ class FilesSettings:
         main = READERS[self.name]
         untrimmed = self._read_or_draw(self.name, self.annotations, lambda: main(self), rehearsal_seed)
         if self.trimmed is None or not self.overlap:
-            return Companions(untrimmed, None, {})
+            return Companions(untrimmed)
         annotations = self.trimmed.annotations
         clips = self._read_or_draw("ucf101", annotations, lambda: _clips(self), rehearsal_seed)
         path = shipped_overlap(self.overlap) or Path(self.overlap)
         class_map = read_overlap(path, classes=untrimmed.classes, trimmed_classes=clips.classes)
         return Companions(untrimmed, clips.of_classes(sorted(set(class_map.values()))), class_map)
-
-    find = read
 
     def _read_or_draw(
         self, name: str, annotations: str, read: Callable[[], VideoDataset], seed: int | None
@@ -209,20 +193,9 @@ class FilesSettings:
 class DrawnSettings(DemoSettings):
     """The demo: drawn where it is missing, its trimmed clips show the same classes."""
 
-    def datasets(self) -> tuple[VideoDataset, ...]:
-        """The videos and their trimmed companion."""
-        return draw_dataset(self, workers=0)
-
-    def read(self, *, rehearsal_seed: int | None = None) -> Companions:
-        """The records of the demo, its videos drawn where they are missing."""
-        return self._companions(*draw_dataset(self, workers=0))
-
-    def find(self, *, rehearsal_seed: int | None = None) -> Companions:
-        """The records of the demo, whether its videos are there or not."""
-        return self._companions(*find_dataset(self))
-
-    @staticmethod
-    def _companions(untrimmed: VideoDataset, trimmed: VideoDataset) -> Companions:
+    def read(self, *, rehearsal_seed: int | None = None, make: bool = True) -> Companions:
+        """The records of the demo; with `make`, its videos are drawn where they are missing."""
+        untrimmed, trimmed = draw_dataset(self, workers=0) if make else find_dataset(self)
         return Companions(untrimmed, trimmed, {name: name for name in untrimmed.classes})
 
 
@@ -234,8 +207,8 @@ def _clips(settings: FilesSettings) -> VideoDataset:
 
 
 READERS: Mapping[str, Callable[[FilesSettings], VideoDataset]] = {
-    "activitynet": lambda s: named.activitynet(Path(s.annotations), Path(s.videos)),
-    "thumos14": lambda s: named.thumos14(
+    "activitynet": lambda s: read_activitynet(Path(s.annotations), Path(s.videos)),
+    "thumos14": lambda s: read_thumos14(
         Path(s.annotations), Path(s.videos), test_list=str(s.test_list), weak_labels=s.weak_labels
     ),
     "ucf101": lambda s: _clips(s),

@@ -19,11 +19,10 @@ from tsrnet.datasets.datamodule import VideoDataModule
 from tsrnet.evaluation.predictions import PredictionStore
 from tsrnet.features.backbone import Backbone
 from tsrnet.features.store import FeatureStore
-from tsrnet.localization.settings import LocalizationSettings
 from tsrnet.losses.objective import LossSettings, TransferSettings
 from tsrnet.models.registry import ModelSettings, build_model, describe_model, tsrnet_part
 from tsrnet.models.video_model import VideoModel, carry_over
-from tsrnet.pipeline.config import RunConfig, TeacherSettings
+from tsrnet.pipeline.config import RunConfig, Stage2Config, TeacherSettings
 from tsrnet.pipeline.data import RunData
 from tsrnet.pipeline.features import backbone_of
 from tsrnet.pipeline.stages import Stage
@@ -32,7 +31,7 @@ from tsrnet.training.end_to_end import EndToEnd, FinetunedFeatures, FinetuneSett
 from tsrnet.training.fit import TrainerSettings, fit, is_first_process, predict
 from tsrnet.training.module import OptimizerSettings, TSRNetModule
 from tsrnet.training.pseudo_labels import pseudo_labels
-from tsrnet.training.student import StudentModule, StudentSettings
+from tsrnet.training.student import StudentModule
 
 
 @dataclass(frozen=True)
@@ -47,20 +46,12 @@ class TrainingSettings:
 
 
 @dataclass(frozen=True)
-class PseudoSpec:
-    """What a second stage learns from: the first stage of every stream, and how its segments are found."""
-
-    first: tuple[StageSpec, ...]
-    localization: LocalizationSettings
-    student: StudentSettings
-
-
-@dataclass(frozen=True)
 class StageSpec:
     """A training and all that its weights depend on.
 
     `teacher` is what knowledge is transferred from; `start` is what the weights start from (D13), with
-    None from random ones. `finetune`: through the backbone that `backbone` names.
+    None from random ones. `finetune`: through the backbone that `backbone` names. `pseudo`: a second stage,
+    which learns from what the stages `first`, of every stream, detect.
     """
 
     name: str
@@ -70,7 +61,8 @@ class StageSpec:
     teacher: StageSpec | None = None
     start: StageSpec | None = None
     finetune: FinetuneSettings | None = None
-    pseudo: PseudoSpec | None = None
+    pseudo: Stage2Config | None = None
+    first: tuple[StageSpec, ...] = ()
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -82,7 +74,7 @@ class StageSpec:
             del training["losses"]
         if self.pseudo:
             training["pseudo"] = {
-                "first": [one.key for one in self.pseudo.first],
+                "first": [one.key for one in self.first],
                 "localization": asdict(self.pseudo.localization),
                 "student": asdict(self.pseudo.student),
             }
@@ -102,8 +94,7 @@ class StageSpec:
     @property
     def keys(self) -> tuple[str, ...]:
         """The keys of the stages that this one builds on, in order, and its own."""
-        first = self.pseudo.first if self.pseudo else ()
-        before = [key for one in (self.teacher, self.start, *first) if one for key in one.keys]
+        before = [key for one in (self.teacher, self.start, *self.first) if one for key in one.keys]
         return tuple(dict.fromkeys((*before, self.key)))
 
     def stage(self, root: Path) -> Stage:
@@ -116,7 +107,7 @@ def stages_of(config: RunConfig, data: RunData, stream: str) -> StageSpec:
         return _first_stages(config, data, stream)
     stage2 = config.stage2
     training = TrainingSettings(
-        stage2.model, config.losses, config.transfer, stage2.optimizer[stream], config.seed
+        stage2.model, config.loss, config.transfer, stage2.optimizer[stream], config.seed
     )
     first = tuple(_first_stages(config, data, one) for one in config.streams)
     return StageSpec(
@@ -124,14 +115,15 @@ def stages_of(config: RunConfig, data: RunData, stream: str) -> StageSpec:
         data.module(stream, batch_size=stage2.batch_size, seed=config.seed),
         training,
         replace(config.trainer, max_steps=stage2.max_steps),
-        pseudo=PseudoSpec(first, stage2.localization, stage2.student),
+        pseudo=stage2,
+        first=first,
     )
 
 
 def _first_stages(config: RunConfig, data: RunData, stream: str) -> StageSpec:
     """The stages that learn from the labels of videos."""
     training = TrainingSettings(
-        config.model, config.losses, config.transfer, config.optimizer[stream], config.seed
+        config.model, config.loss, config.transfer, config.optimizer[stream], config.seed
     )
     batches: dict[str, Any] = {
         "seed": config.seed,
@@ -144,9 +136,9 @@ def _first_stages(config: RunConfig, data: RunData, stream: str) -> StageSpec:
         _check_widths(untrimmed)
         teacher_trainer = replace(config.trainer, max_steps=config.teacher.max_steps)
         teacher = _teacher(training, untrimmed, teacher_trainer, config.teacher)
-    if config.overlap_steps:
+    if config.pretrain.overlap:
         shared = data.module(stream, batch_size=config.batch_size, shared_classes=True, **batches)
-        trainer = replace(config.trainer, max_steps=config.overlap_steps)
+        trainer = replace(config.trainer, max_steps=config.pretrain.max_steps)
         start = StageSpec("overlap", shared, training, trainer, teacher)
     last = StageSpec("tsrnet", untrimmed, training, config.trainer, teacher, start)
     if config.finetune is None:
@@ -154,7 +146,7 @@ def _first_stages(config: RunConfig, data: RunData, stream: str) -> StageSpec:
     tuned = config.finetune
     training = replace(
         training,
-        losses=replace(config.losses, alpha=tuned.settings.alpha),
+        losses=replace(config.loss, alpha=tuned.settings.alpha),
         optimizer=tuned.optimizer[stream],
     )
     sampling = tuned.settings.sampling
@@ -196,7 +188,7 @@ def _teacher(
 
 def run_stage(config: RunConfig, spec: StageSpec, wandb: WandbRun | None = None) -> TSRNetModule:
     """The trained module of a stage: found, or trained after the stages that it builds on."""
-    stage = spec.stage(config.stages_root)
+    stage = spec.stage(config.paths.stages)
     with _work(stage) as needed:
         if not needed:
             return load_stage(config, spec)
@@ -222,10 +214,12 @@ def run_stage(config: RunConfig, spec: StageSpec, wandb: WandbRun | None = None)
     return module.eval()
 
 
-def _student(config: RunConfig, spec: StageSpec, pseudo: PseudoSpec, wandb: WandbRun | None) -> StudentModule:
+def _student(
+    config: RunConfig, spec: StageSpec, pseudo: Stage2Config, wandb: WandbRun | None
+) -> StudentModule:
     """The fresh module of a second stage, with what the first one detects in the training videos."""
-    first = {one.data.stream: run_stage(config, one, wandb) for one in pseudo.first}
-    data = {one.data.stream: one.data for one in pseudo.first}
+    first = {one.data.stream: run_stage(config, one, wandb) for one in spec.first}
+    data = {one.data.stream: one.data for one in spec.first}
     labels = pseudo_labels(first, data, pseudo.localization)
     torch.manual_seed(spec.training.seed)
     return StudentModule(
@@ -239,7 +233,7 @@ def _student(config: RunConfig, spec: StageSpec, pseudo: PseudoSpec, wandb: Wand
 
 def load_stage(config: RunConfig, spec: StageSpec) -> TSRNetModule:
     """The trained module of a stage; UserError where that is not finished or damaged. Nothing is written."""
-    stage = spec.stage(config.stages_root)
+    stage = spec.stage(config.paths.stages)
     if problem := stage.problem():
         raise UserError(f"{problem}; run the train command again, or give the paths.stages that it had")
     module = build_module(config, spec)
@@ -303,8 +297,9 @@ def predictions_of(config: RunConfig, data: RunData, stream: str, network_key: s
     dataset = data.untrimmed.usable
     tested = json.dumps([dataset.name, [record.id for record in dataset.test]])
     identity = {
+        "layout": 2,
         "network": network_key,
         "features": {key: value for key, value in data.features.identity.items() if key != "versions"},
         "videos": hashlib.sha256(tested.encode()).hexdigest()[:16],
     }
-    return Stage(config.stages_root, f"predictions-{stream}", identity)
+    return Stage(config.paths.stages, f"predictions-{stream}", identity)

@@ -6,7 +6,7 @@ OpenTAD) and `read_activitynet` read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,41 +18,20 @@ from tsrnet.core.object_arrays import read_npy
 from tsrnet.core.reading import as_kind, read_text, reading
 from tsrnet.core.settings import Positive, shown
 from tsrnet.datasets.activitynet_layout import activitynet_records, read_database
-from tsrnet.datasets.records import (
-    Annotations,
-    Segment,
-    VideoDataset,
-    VideoRecord,
-    check_records,
-    classes_of,
-    listed,
-)
-from tsrnet.datasets.subsets import Parts, split_subsets
-from tsrnet.datasets.thumos14 import split_ambiguous
-from tsrnet.datasets.video_folder import VideoFolder
+from tsrnet.datasets.records import Segment, VideoRecord, listed
 
 Value = TypeVar("Value")
 
 
-def read_wtalc(annotations: Path, videos: Path, *, name: str = "thumos14") -> VideoDataset:
-    """W-TALC's folder of .npy files; labels are its video-level ones (`labels_all`).
-
-    In some videos a class of the segments is not among them; the remarks list these. Raises UserError where
-    a file is missing or wrong.
-    """
-    classes = tuple(_texts(annotations, "classlist"))
-    read = check_records(annotations, wtalc_records(annotations), classes=classes)
-    more = [
-        f"video {record.id!r}: its segments have {listed(sorted(others))}, which labels_all does not list."
-        for record in read.records
-        if (others := {segment.label for segment in record.segments} - set(record.labels))
-    ]
-    read = Annotations(read.records, (*read.remarks, *more))
-    return _dataset(name, annotations, read, split_subsets(read.records), videos, classes)
+def records_of_others(folder: Path) -> Iterable[VideoRecord] | None:
+    """Unchecked records of a folder with W-TALC's .npy files or with BaS-Net's gt.json; None for another."""
+    if (folder / "segments.npy").is_file():
+        return wtalc_records(folder)
+    return basnet_records(folder) if (folder / "gt.json").is_file() else None
 
 
 def wtalc_records(folder: Path) -> list[VideoRecord]:
-    """Unchecked records of W-TALC's folder, in the order of its features.
+    """Unchecked records of W-TALC's folder, in the order of its features; labels are those of `labels_all`.
 
     `extracted_fps.npy` is not read: it says 10, and the features are those of 25 frames a second.
     """
@@ -97,29 +76,21 @@ def _text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def read_basnet(annotations: Path, videos: Path, *, name: str = "thumos14") -> VideoDataset:
-    """BaS-Net's folder: gt.json in ActivityNet's layout, and the ids of split_train.txt and split_test.txt.
+def basnet_records(folder: Path) -> Iterable[VideoRecord]:
+    """Unchecked records of gt.json; the subset of each is the list of ids that has it.
 
-    Raises UserError where a file is missing or wrong, or gt.json lacks a video of a list.
+    Raises UserError where gt.json lacks a video of split_train.txt or split_test.txt.
     """
-    path = annotations / "gt.json"
-    read = check_records(path, map(split_ambiguous, detection_records(path)))
-    records = {record.id: record for record in read.records}
-    train, test = (
-        _of_list(annotations / f"split_{subset}.txt", path, records, subset) for subset in ("train", "test")
-    )
-    rest = sorted(records.keys() - {record.id for record in (*train, *test)})
-    remarks = (*read.remarks, *([f"on neither list and left out: {listed(rest)}."] if rest else []))
-    return _dataset(name, path, Annotations(read.records, remarks), Parts(train, test, {}), videos)
-
-
-def _of_list(
-    path: Path, source: Path, records: dict[str, VideoRecord], subset: str
-) -> tuple[VideoRecord, ...]:
-    ids = read_text(path).split()
-    if lacking := [video_id for video_id in ids if video_id not in records]:
-        raise UserError(f"{path}: {listed(lacking)} are missing in {source}; need files of one release")
-    return tuple(replace(records[video_id], subset=subset) for video_id in ids)
+    path = folder / "gt.json"
+    records = {record.id: record for record in detection_records(path)}
+    subsets = dict.fromkeys(records, "on neither list")
+    for subset in ("train", "test"):
+        ids = read_text(folder / f"split_{subset}.txt").split()
+        if lacking := [video_id for video_id in ids if video_id not in records]:
+            place = folder / f"split_{subset}.txt"
+            raise UserError(f"{place}: {listed(lacking)} are missing in {path}; need files of one release")
+        subsets |= dict.fromkeys(ids, subset)
+    return [replace(record, subset=subsets[video_id]) for video_id, record in records.items()]
 
 
 def detection_records(path: Path) -> Iterable[VideoRecord]:
@@ -132,31 +103,3 @@ def detection_records(path: Path) -> Iterable[VideoRecord]:
             duration_s = as_kind(Positive, entry["duration"], f"{where}: duration")
             database[video_id] = entry | {"fps": frames / duration_s}
     yield from activitynet_records(path, database)
-
-
-def _dataset(
-    name: str,
-    path: Path,
-    read: Annotations,
-    parts: Parts,
-    videos: Path,
-    classes: Sequence[str] | None = None,
-) -> VideoDataset:
-    remarks = [*read.remarks, *parts.remarks]
-    remarks += [
-        f"video {r.id!r}: has no label and is left out of training." for r in parts.train if not r.labels
-    ]
-    remarks += [f"video {r.id!r}: has no label and is still tested." for r in parts.test if not r.labels]
-    train = tuple(record for record in parts.train if record.labels)
-    parts = replace(parts, train=train).check(path)
-    records = (*train, *parts.test)
-    return VideoDataset(
-        name,
-        tuple(classes or classes_of(records)),
-        train,
-        parts.test,
-        videos,
-        VideoFolder(videos, "*").of_ids(record.id for record in records),
-        tuple(remarks),
-        parts.understood,
-    )

@@ -4,37 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tsrnet.core.errors import FailedError, UserError
-from tsrnet.core.files import check_id, check_space, remove_parts_of_the_dead
+from tsrnet.core.files import check_id, check_space, fingerprint, remove_parts_of_the_dead
 from tsrnet.core.progress import track
-from tsrnet.datasets.layouts.actionformer import actionformer_videos
 from tsrnet.datasets.layouts.annotations import detection_records, wtalc_records
-from tsrnet.datasets.layouts.basnet import basnet_videos
-from tsrnet.datasets.layouts.folder import folder_videos
-from tsrnet.datasets.layouts.video_features import video_features_videos
+from tsrnet.datasets.layouts.readers import READERS, Records
 from tsrnet.datasets.layouts.videos import ImportedVideo, LayoutSettings
-from tsrnet.datasets.layouts.wtalc import wtalc_videos
-from tsrnet.datasets.records import VideoRecord, counted, listed
+from tsrnet.datasets.records import counted, listed
 from tsrnet.features.store import MAX_LENGTH_DIFFERENCE, PLACEMENT, FeatureStore, is_finite
 from tsrnet.video.time_grid import FRAME_RATE_HZ, MIN_SNIPPETS, TimeGrid
 
-Records = Mapping[str, VideoRecord]
 Shapes = Mapping[str, tuple[int, int]]
-_VIDEOS: dict[str, Callable[[Path, Records, LayoutSettings], Iterator[ImportedVideo]]] = {
-    "wtalc": wtalc_videos,
-    "basnet": basnet_videos,
-    "actionformer": actionformer_videos,
-    "opentad": actionformer_videos,
-    "video_features": video_features_videos,
-    "folder": folder_videos,
-}
 _TOLERANCE = 0.05  # share of the expected snippets by which a length may differ before it counts as odd
-_CHUNK = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -65,7 +51,7 @@ def import_features(
     videos: dict[str, ImportedVideo] = {}
     shapes: dict[str, Shapes] = {}
     left_out: dict[str, str] = {}
-    for video in _VIDEOS[settings.layout](source, records, settings):
+    for video in READERS[settings.layout](source, records, settings):
         try:
             shapes[video.id] = _shapes(video)
             videos[video.id] = _placed(video, settings)
@@ -161,7 +147,8 @@ def _identity(
         "videos_sha256": hashlib.sha256("\n".join(videos).encode()).hexdigest(),
     }
     if source.is_file():
-        identity |= {"sha256": _sha256(source), "sha256_of": "content"}
+        print(f"checksum of {source} ...", flush=True)
+        identity |= {"sha256": fingerprint(source)["sha256"], "sha256_of": "content"}
     else:
         parts = (part.source for video in videos.values() for part in video.streams.values())
         files = sorted({path for path in parts if isinstance(path, Path)})
@@ -173,15 +160,6 @@ def _identity(
         if numbers:
             identity[key] = numbers if len(set(numbers.values())) > 1 else next(iter(numbers.values()))
     return identity
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        count = -(-path.stat().st_size // _CHUNK)
-        for _ in track(range(count), total=count, what=f"checksum of {path.name}, {_CHUNK >> 20} MB each"):
-            digest.update(file.read(_CHUNK))
-    return digest.hexdigest()
 
 
 def _missing(video: ImportedVideo, store: FeatureStore) -> list[str]:

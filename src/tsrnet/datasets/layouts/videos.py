@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass as plain_dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +19,7 @@ from tsrnet.core.reading import reading
 from tsrnet.core.settings import KNOWN_KEYS, Count, NonNegative, Positive
 from tsrnet.features.store import JOINT, STREAMS, Features
 
-WTALC_RATE_HZ = 25 / 16
-"""25 frames a second, one snippet every 16: W-TALC and what came after it."""
+Found = TypeVar("Found")
 _JOINT_WIDTH, _RGB_WIDTH = 2048, 1024  # of I3D
 _JOINT_LAYOUTS = ("wtalc", "actionformer", "opentad")
 
@@ -115,12 +114,12 @@ class ImportedVideo:
 
 
 def each_video(
-    files: Mapping[str, dict[str, Path]], make: Callable[[str, dict[str, Path]], ImportedVideo]
+    found: Mapping[str, Found], make: Callable[[str, Found], ImportedVideo]
 ) -> Iterator[ImportedVideo]:
-    """`make` of every video; a UserError is the problem of that video."""
-    for video_id, found in files.items():
+    """`make` of every video and what was found of it; a UserError is the problem of that video."""
+    for video_id, own in found.items():
         try:
-            yield make(video_id, found)
+            yield make(video_id, own)
         except UserError as error:
             yield ImportedVideo(video_id, {}, problem=str(error))
 
