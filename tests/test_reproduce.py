@@ -78,7 +78,8 @@ def rows() -> list[tuple[str, str, str, bool]]:
 def test_every_row_composes(table: str, method: str, dataset: str, simulated: bool) -> None:
     row = yaml.safe_load((conf_folder() / "reproduce" / "tables" / f"{table}.yaml").read_text())
     row = row["methods"][method]
-    more = ["features=simulated", "features.num_features=128", *row.get("simulated", ())] if simulated else []
+    more = ["features=simulated", "features.num_features=128"] if simulated else []
+    more += row.get("besides", {}).get("simulated" if simulated else dataset, ())
     with hydra.initialize_config_dir(str(conf_folder()), version_base="1.3"):
         config = hydra.compose("train", [f"dataset={dataset}", *row["overrides"], *more])
     assert RunConfig.from_config(config).simulated == simulated

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
 
 from tsrnet.core.cli import conf_folder, run_command
+from tsrnet.core.errors import FailedError, UserError
+from tsrnet.core.files import atomic_path
+from tsrnet.core.reading import read_json_as, reading
 
 if TYPE_CHECKING:
-    from pathlib import Path
-    from typing import Any
-
-    from omegaconf import DictConfig
-
     from tsrnet.reporting.reproduction import Experiment
 
 
 def reproduce(config: DictConfig) -> None:
     """Run what is missing of an experiment; write its table and picture."""
-    from pathlib import Path
-
-    from hydra.core.hydra_config import HydraConfig
-
-    from tsrnet.core.errors import FailedError, UserError
-    from tsrnet.core.files import atomic_path
-    from tsrnet.core.reading import reading
     from tsrnet.reporting.reproduction import Reproduction, percent
 
     name, experiment = _experiment(config.table)
@@ -44,11 +41,12 @@ def reproduce(config: DictConfig) -> None:
     total, number = len(experiment.methods) * config.seeds, 0
     runs: dict[str, dict[int, Any]] = {}
     failures: list[str] = []
-    for method, row in experiment.methods.items():
-        for seed in range(config.seeds):
+    for seed in range(config.seeds):  # all methods of a seed first: a table that is cut off compares them all
+        for method, row in experiment.methods.items():
             number += 1
             overrides = [*common, *row.overrides, f"seed={seed}"]
-            overrides += [*row.simulated, f"features.seed={seed}"] if simulated else []
+            overrides += row.besides.get("simulated" if simulated else dataset, ())
+            overrides += [f"features.seed={seed}"] if simulated else []
             what = f"{method}, seed {seed}"
             print(f"[{number} of {total}] {what}: {' '.join(overrides)}", flush=True)
             try:
@@ -77,9 +75,6 @@ def reproduce(config: DictConfig) -> None:
 
 def _experiment(table: object) -> tuple[str, Experiment]:
     """The name and content of a file of conf/reproduce/tables."""
-    from omegaconf import OmegaConf
-
-    from tsrnet.core.errors import UserError
     from tsrnet.core.settings import settings_of
     from tsrnet.reporting.reproduction import Experiment
 
@@ -95,13 +90,6 @@ def _metrics(
     overrides: list[str], folder: Path, what: str, group: str, only_report: bool
 ) -> dict[str, Any] | None:
     """metrics.json of the run with this configuration, run where it is not there yet."""
-    from typing import Any
-
-    import hydra
-    from hydra.core.global_hydra import GlobalHydra
-    from omegaconf import OmegaConf
-
-    from tsrnet.core.reading import read_json_as
     from tsrnet.pipeline.config import RunConfig
     from tsrnet.pipeline.run import run
 

@@ -127,18 +127,13 @@ ENUMERATED: dict[str, Any] = {
     "loss.sparsity": "l_half",
     "model.attention": "mean",
     "model.classification": "bce",
+    "model.context": 9,
     "model.filter_kernel": 3,
-    "model.form": "max",
     "model.hidden_size": 64,
     "model.kernel": 5,
     "model.merge": "mean",
     "model.pooling": "sum",
     "model.selection": "hard",
-    "model.suppression.classification": "bce",
-    "model.suppression.filter_kernel": 3,
-    "model.suppression.kernel": 5,
-    "model.tsrnet.attention": "mean",
-    "model.tsrnet.merge": "mean",
     "optimizer.name": "sgd",
     "recipe.attention": "max",
     "stream.names": ["rgb"],
@@ -218,7 +213,7 @@ ALONE = ("features.name", "model.name", "backbone.finetune")
 CASES = {
     "tsrnet": Case((*SIMULATED, "pretrain=overlap30"), (*DRAWN, "recipe.attention"), ALONE),
     "srnet": Case((*SIMULATED, "transfer=none"), (*DRAWN, *NO_TRANSFER, "recipe.attention"), ALONE),
-    "tsrnet_plus": Case((*SIMULATED, "model=tsrnet_plus"), (*DRAWN, *NO_OVERLAP), ALONE),
+    "tsrnet_plus": Case((*SIMULATED, "model=tsrnet_plus"), (*DRAWN, *NO_OVERLAP, "recipe.attention"), ALONE),
     **{
         name: Case(
             (*SIMULATED, f"model={name}"),

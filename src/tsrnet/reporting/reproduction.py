@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -17,11 +17,11 @@ Metrics = Mapping[str, Any]
 class Method:
     """A row: what tsrnet.train is given for it, and the paper's figures in percent, where it has them.
 
-    `simulated`: what a rehearsal is given besides.
+    `besides`: a dataset, or "simulated" for a rehearsal -> what it is given, too.
     """
 
     overrides: tuple[str, ...]
-    simulated: tuple[str, ...] = ()
+    besides: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     paper: tuple[float | None, ...] = ()
 
 
@@ -30,8 +30,8 @@ class Experiment:
     """What a table or figure of the paper compares.
 
     `datasets`: those it can be asked of, the paper's first. `columns`: title -> place of the figure in
-    metrics.json, as `detection/mAP/0.50`, or `detection/mAP/0.10:0.70` for a mean. `plot`: "lines" over
-    the columns, or "bars".
+    metrics.json, as `detection/mAP/0.50`, or `detection/mAP/0.10:0.70` for a mean; of `fusion|joint`, the one
+    that is there. `plot`: "lines" over the columns, or "bars".
     """
 
     title: str
@@ -51,7 +51,7 @@ def percent(metrics: Metrics, place: str) -> float:
     *path, last = place.split("/")
     node: Any = metrics
     for key in path:
-        node = node[key]
+        node = node[next((name for name in key.split("|") if name in node), key)]
     first, _, end = last.partition(":")
     values = [value for key, value in node.items() if first <= key <= end] if end else [node[last]]
     return 100 * fmean(values)
