@@ -58,7 +58,7 @@ def test_features_are_one_file_a_video_and_stream(prepared: Path) -> None:
         assert len(files) == 12
         features = np.load(files[0], allow_pickle=False)
         assert features.dtype == np.float16
-        assert features.shape[1] == 512
+        assert features.shape[1] == 256
     assert json.loads((store / "features.json").read_text())["rate_hz"] == 6.0
 
 
@@ -116,8 +116,8 @@ def test_end_to_end_trains_teacher_and_network_through_their_backbones(
     assert len(tuned) == 2
     for key in tuned:
         state = torch.load(data / "stages" / key / "weights.pt", weights_only=True)
-        assert not torch.equal(state["backbone.network.conv1.weight"], frozen["network.conv1.weight"])
-        statistics = "network.bn1.running_mean"
+        assert not torch.equal(state["backbone.network.0.weight"], frozen["network.0.weight"])
+        statistics = "network.1.running_mean"
         assert torch.equal(state[f"backbone.{statistics}"], frozen[statistics])
     assert "training" not in train(*arguments).err
     folder = data / "features" / "demo_0_64" / "resnet10_stand_in"

@@ -78,7 +78,7 @@ def test_the_way_of_a_gpu_gives_the_same(
 def test_features_that_are_not_finite_are_a_failure(moving_square: Path, tmp_path: Path) -> None:
     networks = backbones()
     with torch.no_grad():
-        networks["flow"].network.layer4[-1].bn2.weight.fill_(1e9)
+        networks["flow"].network[7].bn2.weight.fill_(1e9)
     store, video = FeatureStore(tmp_path), VideoFile("square", moving_square)
     failures = extract([video], store, networks, SETTINGS, what="test")
     assert "its flow features exceed float16" in failures["square"]

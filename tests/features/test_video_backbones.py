@@ -148,7 +148,7 @@ def test_clips_and_the_flow_of_an_image_network_are_extracted_together(
         expected = networks["rgb"](torch.from_numpy(clips(moving_square, 0, 12, SMALL).copy()))
     for video in videos:
         np.testing.assert_allclose(store.read("rgb", video.id), expected, rtol=2e-3, atol=2e-3)
-        assert store.read("flow", video.id).shape == (12, 512)
+        assert store.read("flow", video.id).shape == (12, 256)
 
 
 def test_what_does_not_fit_is_named(moving_square: Path, tmp_path: Path) -> None:

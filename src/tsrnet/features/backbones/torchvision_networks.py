@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torchvision
 from torch import nn
+from torchvision.models.resnet import BasicBlock
 
 from tsrnet.core.errors import UserError
 from tsrnet.features.backbones.network import (
@@ -36,7 +38,7 @@ def published(name: str, weights: str) -> str | None:
 def build(name: str, channels: int, weights: str | None) -> Network:
     """A network with published weights, or random ones. Mean and standard deviation are the weights' own."""
     if name == "resnet10":
-        return _without_classifier(_resnet10(), channels, IMAGENET_MEAN, IMAGENET_STD, size=224)
+        return _resnet10(channels)
     if name not in IMAGES | CLIPS:
         raise UserError(
             f"features.backbone: got {name}, need resnet10, efficientnet_lite0, a network of torchvision"
@@ -70,7 +72,24 @@ def _without_classifier(
     return Network(module, num_features, mean, std, (classifier,), takes_clips=takes_clips, size=size)
 
 
-def _resnet10() -> nn.Module:
-    """torchvision's ResNet with one basic block a level: small enough to train in a minute."""
-    network: nn.Module = torchvision.models.ResNet(torchvision.models.resnet.BasicBlock, [1, 1, 1, 1])
-    return network
+def _resnet10(channels: int) -> Network:
+    """A ResNet of one block a level, half as wide as torchvision's: small enough to train in a minute."""
+    widths = (32, 32, 64, 128, 256)
+    module = nn.Sequential(
+        nn.Conv2d(channels, widths[0], 7, stride=2, padding=3, bias=False),
+        nn.BatchNorm2d(widths[0]),
+        nn.ReLU(inplace=True),
+        nn.MaxPool2d(3, stride=2, padding=1),
+        *(_block(*pair) for pair in itertools.pairwise(widths)),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+    )
+    return Network(module, widths[-1], IMAGENET_MEAN, IMAGENET_STD)
+
+
+def _block(narrow: int, wide: int) -> BasicBlock:
+    """A block of a ResNet; one that gets wider halves the resolution."""
+    if narrow == wide:
+        return BasicBlock(narrow, wide)
+    shortcut = nn.Sequential(nn.Conv2d(narrow, wide, 1, stride=2, bias=False), nn.BatchNorm2d(wide))
+    return BasicBlock(narrow, wide, stride=2, downsample=shortcut)
