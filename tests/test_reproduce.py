@@ -15,6 +15,7 @@ from tsrnet.core.cli import conf_folder
 from tsrnet.pipeline.config import RunConfig
 from tsrnet.reporting.reproduction import Experiment, Method, Reproduction, percent
 from tsrnet.reproduce import _slug
+from tsrnet.training.callbacks import training_seconds
 
 Command = Callable[..., Any]
 FILES = sorted((conf_folder() / "reproduce" / "tables").glob("*.yaml"))
@@ -46,7 +47,8 @@ def test_a_table_comes_out_of_one_command(table3: Path) -> None:
     for row, folder in zip(rows, FOLDERS, strict=True):
         metrics = json.loads((table3 / folder / "0" / "metrics.json").read_text())
         wanted = [f"{percent(metrics, place):.1f}" for place in content["columns"].values()]
-        assert [cell.rstrip(" |") for cell in row[2:]] == wanted
+        assert [cell.rstrip(" |") for cell in row[2:-1]] == wanted
+        assert int(row[-1].rstrip(" |")) >= 0  # seconds
 
 
 def test_what_has_run_is_not_run_again(reproduce: Command, table3: Path) -> None:
@@ -117,6 +119,7 @@ def test_figures_are_means_over_seeds_with_their_deviation() -> None:
         return {
             **{"simulated": False, "protocol": "demo", "videos": 6, "missing": 0},
             "detection": {"mAP": means},
+            "training_s": 100 * value,
         }
 
     assert percent(run(0.3), "detection/mAP/0.50") == pytest.approx(50)
@@ -130,9 +133,18 @@ def test_figures_are_means_over_seeds_with_their_deviation() -> None:
     runs = {"M": {0: run(0.1), 1: run(0.3)}, "N": {0: run(0.2), 1: None}}
     table = Reproduction(experiment, "demo", runs).markdown().splitlines()
     assert table[4:] == [
-        "| M | paper, thumos14 | 12.5 |",
-        "| M | ours, demo | 20.0 ± 14.1 |",
-        "| N | ours, demo (**1 of 2 seeds**) | 20.0 |",
+        "| M | paper, thumos14 | 12.5 | - |",
+        "| M | ours, demo | 20.0 ± 14.1 | 20 |",
+        "| N | ours, demo (**1 of 2 seeds**) | 20.0 | 20 |",
     ]
     with pytest.raises(ValueError, match="got 2 figures, need 1"):
         Experiment("T", ("demo",), {"a": "x"}, {"M": Method((), paper=(1.0, 2.0))})
+
+
+def test_the_time_of_a_training_comes_from_its_log(tmp_path: Path) -> None:
+    log = tmp_path / "metrics.csv"
+    assert training_seconds(log) is None
+    log.write_text("loss/total,step,steps_per_s\n")
+    assert training_seconds(log) is None
+    log.write_text("loss/total,step,steps_per_s\n0.5,9,\n,10,2.0\n0.4,19,\n,20,4.0\n")
+    assert training_seconds(log) == pytest.approx(10 / 2 + 10 / 4)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def reproduce(config: DictConfig) -> None:
     """Run what is missing of an experiment; write its table and picture."""
-    from tsrnet.reporting.reproduction import Reproduction, percent
+    from tsrnet.reporting.reproduction import Reproduction
 
     name, experiment = _experiment(config.table)
     dataset = config.dataset or experiment.datasets[0]
@@ -50,14 +50,9 @@ def reproduce(config: DictConfig) -> None:
             what = f"{method}, seed {seed}"
             print(f"[{number} of {total}] {what}: {' '.join(overrides)}", flush=True)
             try:
-                found = _metrics(
-                    overrides, folder / _slug(method) / str(seed), what, name, config.only_report
-                )
-                if found:
-                    metrics = folder / _slug(method) / str(seed) / "metrics.json"
-                    with reading(metrics, "the metrics of this run", do="remove it"):
-                        _ = found["protocol"], found["videos"], found["missing"]
-                        _ = [percent(found, place) for place in experiment.columns.values()]
+                there = folder / _slug(method) / str(seed)
+                stages = _run(overrides, there, what, name, config.only_report)
+                found = None if stages is None else _metrics(there, stages, experiment)
             except UserError as error:
                 failures.append(f"{what}: {error}")
                 print(f"failed: {failures[-1]}", flush=True)
@@ -86,10 +81,8 @@ def _experiment(table: object) -> tuple[str, Experiment]:
     return name, settings_of(Experiment, OmegaConf.load(files[name]), where=name)
 
 
-def _metrics(
-    overrides: list[str], folder: Path, what: str, group: str, only_report: bool
-) -> dict[str, Any] | None:
-    """metrics.json of the run with this configuration, run where it is not there yet."""
+def _run(overrides: list[str], folder: Path, what: str, group: str, only_report: bool) -> Path | None:
+    """Run this configuration, where it has not run yet; the folder of its stages, None if it may not run."""
     from tsrnet.pipeline.config import RunConfig
     from tsrnet.pipeline.run import run
 
@@ -98,12 +91,27 @@ def _metrics(
         config = hydra.compose("train", overrides)
     said, metrics = folder / "config.yaml", folder / "metrics.json"
     there = metrics.is_file() and said.is_file()
-    if there and said.read_bytes() == OmegaConf.to_yaml(config, resolve=True).encode():
-        return read_json_as(dict[str, Any], metrics)
-    if only_report:
-        return None
-    metrics.unlink(missing_ok=True)  # of other settings
-    return run(RunConfig.from_config(config), config, folder, name=what, group=group)
+    if not there or said.read_bytes() != OmegaConf.to_yaml(config, resolve=True).encode():
+        if only_report:
+            return None
+        metrics.unlink(missing_ok=True)  # of other settings
+        run(RunConfig.from_config(config), config, folder, name=what, group=group)
+    return Path(config.paths.stages)
+
+
+def _metrics(folder: Path, stages: Path, experiment: Experiment) -> dict[str, Any]:
+    """metrics.json of a run, and `training_s`, the seconds that its stages took; None without their logs."""
+    from tsrnet.reporting.reproduction import percent
+    from tsrnet.training.callbacks import training_seconds
+
+    found = read_json_as(dict[str, Any], folder / "metrics.json")
+    with reading(folder / "metrics.json", "the metrics of this run", do="remove it"):
+        _ = found["protocol"], found["videos"], found["missing"]
+        _ = [percent(found, place) for place in experiment.columns.values()]
+        logs = [stages / key / "logs" / "metrics.csv" for key in found["stages"]]
+    seconds = [training_seconds(log) for log in logs]
+    known = [one for one in seconds if one is not None]
+    return {**found, "training_s": sum(known) if len(known) == len(seconds) else None}
 
 
 def _slug(name: str) -> str:

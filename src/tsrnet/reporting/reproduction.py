@@ -74,7 +74,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """An experiment and what its runs gave: method -> seed -> metrics.json, or None where there is none."""
+    """An experiment and what its runs gave: method -> seed -> metrics.json, or None where there is none.
+
+    With `training_s` in it: the seconds that its stages took, or None.
+    """
 
     experiment: Experiment
     dataset: str
@@ -89,6 +92,12 @@ class Reproduction:
             Cell.of([percent(metrics, place) for metrics in found])
             for place in self.experiment.columns.values()
         ]
+
+    def training(self, method: str) -> str:
+        """Seconds that the stages of a run took, the mean of the seeds that say it."""
+        runs = [metrics for metrics in self.runs[method].values() if metrics]
+        found = [metrics["training_s"] for metrics in runs if metrics["training_s"] is not None]
+        return f"{fmean(found):.0f}" if found else "-"
 
     def unfinished(self, method: str) -> str:
         """What of the seeds is missing, in words; empty where nothing is."""
@@ -119,18 +128,18 @@ class Reproduction:
         lines = [
             f"**{self.experiment.title}.** Percent. Ours: {self.protocol}; mean ± standard deviation.",
             "",
-            f"| | | {' | '.join(columns)} |",
-            f"|---|---|{'---|' * len(columns)}",
+            f"| | | {' | '.join(columns)} | training, s |",
+            f"|---|---|{'---|' * len(columns)}---|",
         ]
         label = f"{self.label}, " * bool(self.label)
         for name, method in self.experiment.methods.items():
             if method.paper:
                 cells = ["-" if value is None else f"{value:g}" for value in method.paper]
-                lines.append(f"| {name} | paper, {self.experiment.datasets[0]} | {' | '.join(cells)} |")
+                lines.append(f"| {name} | paper, {self.experiment.datasets[0]} | {' | '.join(cells)} | - |")
             unfinished = self.unfinished(name)
             where = f"ours, {label}{self.dataset}{f' (**{unfinished}**)' if unfinished else ''}"
             shown = [str(cell) for cell in self.cells(name)] or ["-"] * len(columns)
-            lines.append(f"| {name} | {where} | {' | '.join(shown)} |")
+            lines.append(f"| {name} | {where} | {' | '.join(shown)} | {self.training(name)} |")
         return "\n".join(lines) + "\n"
 
     def draw(self, path: Path) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import resource
 import signal
 import time
+from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytorch_lightning as pl
@@ -12,6 +15,8 @@ import torch
 from pytorch_lightning.callbacks import Callback
 
 from tsrnet.core.progress import Progress
+
+_SPEED = "steps_per_s"
 
 
 class StepProgress(Callback):
@@ -60,21 +65,35 @@ class VideoProgress(Callback):
 class SpeedMonitor(Callback):
     """Logs steps a second and memory, as often as the trainer logs."""
 
-    def __init__(self) -> None:
-        self._last: tuple[int, float] | None = None
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._last = trainer.global_step, time.monotonic()
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         step, now = trainer.global_step, time.monotonic()
-        if step % trainer.log_every_n_steps or (self._last and self._last[0] == step):  # type: ignore[attr-defined]
+        last, then = self._last
+        if step % trainer.log_every_n_steps or step == last:  # type: ignore[attr-defined]
             return
-        values = {"memory_GB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6}
+        values = {
+            "memory_GB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
+            _SPEED: (step - last) / (now - then),
+        }
         if torch.cuda.is_available():
             values["cuda_memory_GB"] = torch.cuda.max_memory_allocated() / 1e9
-        if self._last:
-            values["steps_per_s"] = (step - self._last[0]) / (now - self._last[1])
         self._last = step, now
         for logger in trainer.loggers:
             logger.log_metrics(values, step)
+
+
+def training_seconds(log: Path) -> float | None:
+    """What all steps of a training took, from its metrics.csv with what SpeedMonitor logs; None without that.
+
+    Of a training that was cut off and continued, the log and therefore the speed are of its last part.
+    """
+    if not log.is_file():
+        return None
+    with log.open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row.get(_SPEED)]
+    return int(rows[-1]["step"]) * fmean(1 / float(row[_SPEED]) for row in rows) if rows else None
 
 
 class KeepSignal(Callback):
