@@ -177,8 +177,6 @@ def open_wandb(
     if "WANDB_SWEEP_ID" not in os.environ:  # the agent of a sweep gives the id
         options |= {"id": run_id, "resume": "allow"}
     quiet = wandb.Settings(silent=True, init_timeout=30, disable_git=True, disable_code=True)
-    # Nobody stages inputs of W&B's launch jobs here; looking for them imports for a second.
-    wandb.Run._detect_and_apply_job_inputs = lambda self: None  # type: ignore[method-assign]
     try:
         run = wandb.init(**{**options, "mode": _mode(settings.mode)}, settings=quiet)
     except Exception as error:  # whatever the network or the service makes of it: the run goes on
