@@ -37,7 +37,7 @@ __version__: str
 
 
 def __getattr__(name: str) -> Any:
-    """torch takes seconds to import, and the commands answer --help without it."""
+    """Import on first use: torch takes seconds to import, and --help does not need it."""
     if name == "__version__":
         return _version()
     if name not in _HOME:
@@ -46,7 +46,7 @@ def __getattr__(name: str) -> Any:
 
 
 def _version() -> str:
-    """That of the installed package: the tag that it was built from."""
+    """The version of the installed package, which is the tag that it was built from."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:

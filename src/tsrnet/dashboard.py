@@ -21,7 +21,7 @@ def dashboard(config: DictConfig) -> None:
         raise UserError("wandb-workspaces is not installed; pip install 'tsrnet[dashboard]'")
     try:
         print(workspace(config.entity, config.project, config.name).save().url)
-    except Exception as error:  # not logged in, no such entity, no network: whatever the service says
+    except Exception as error:  # not logged in, no such entity, no network: any error of the service
         lines = str(error).strip().splitlines() or [""]
         raise UserError(
             f"W&B: the workspace could not be saved ({type(error).__name__}: {lines[0][:200]}); run"

@@ -15,7 +15,7 @@ from tsrnet.core.errors import FailedError, UserError, optional
 
 
 def detect(config: DictConfig) -> None:
-    """Features with the settings of the run, its networks, a page and a picture a video."""
+    """Extract features with the run's settings, run its networks, write a page and a picture per video."""
     print("starting ...", flush=True)  # torch takes seconds to import
     with importing():
         from tsrnet.core.files import atomic_path, remove_parts_of_the_dead

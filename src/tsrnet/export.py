@@ -79,7 +79,7 @@ def _export_networks(settings: ExportSettings) -> None:
 def with_files(videos: Iterable[VideoSegments], folder: Path, *, lengths: bool) -> list[VideoSegments]:
     """The videos with their files in a folder and, with `lengths`, the lengths of those that lack one.
 
-    What is not found or cannot be read is listed on the terminal. UserError where there is no folder.
+    Files that are missing or cannot be read are listed on the terminal. UserError if there is no folder.
     """
     from tsrnet.core.progress import track
     from tsrnet.core.workers import worker_pool
@@ -99,7 +99,7 @@ def with_files(videos: Iterable[VideoSegments], folder: Path, *, lengths: bool) 
         return result
     lengths_s: dict[str, float] = {}
     limit_s = ReadingSettings().timeout_s
-    with worker_pool(1) as pool:  # a file may end the process that opens it
+    with worker_pool(1) as pool:  # a file may crash the process that opens it
         counted = pool.map(count_snippets, unknown.values(), timeout_s=limit_s, lost=lambda _: None)
         looked = track(counted, total=len(unknown), what="lengths of videos")
         for video_id, (_, length) in zip(unknown, looked, strict=True):
@@ -128,7 +128,7 @@ def _source(settings: ExportSettings) -> Path:
 def _files(
     settings: ExportSettings, videos: list[VideoSegments], classes: list[str], content: Any, source: Path
 ) -> dict[Path, str]:
-    """Path -> text of all that is written; `classes` are all of the source, also those of no video here."""
+    """Path -> text of all output files. `classes`: all of the source, also those without a video here."""
     from tsrnet.core.files import check_id
     from tsrnet.datasets.video_folder import without_suffix
     from tsrnet.reporting.interchange.activitynet import submission

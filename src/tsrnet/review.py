@@ -97,7 +97,7 @@ def _files(name: str) -> list[Path]:
 
 
 def _with_others(path: Path | None, corrected: dict[str, Any]) -> dict[str, Any]:
-    """ActivityNet's layout with the corrected videos, in place of their entries in a file where one is given.
+    """ActivityNet's layout with the corrected videos, which replace their entries in a given file.
 
     A video that is there already keeps its subset.
     """

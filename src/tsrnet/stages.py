@@ -29,7 +29,7 @@ def stages(config: DictConfig) -> None:
         days: float = settings_of(NonNegative, config.older_than_days, where="older_than_days")
         wanted += [stage.key for stage in found if stage.age_days > days]
     for name in dict.fromkeys(wanted):
-        with held(root, name):  # not under the hands of a process that computes it
+        with held(root, name):  # not while a process computes it
             shutil.rmtree(root / name)
             remove_parts_of_the_dead(root)
         print(f"removed {root / name}")

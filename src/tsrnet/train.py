@@ -13,11 +13,11 @@ from tsrnet.core.errors import UserError
 
 
 def train(config: DictConfig) -> float | None:
-    """Data and features, a network a stream, the test videos, the run folder.
+    """Prepare the data, train a network per stream, test, write the run folder.
 
     Returns what a search maximises: the accuracy on the training videos that `holdout` keeps out.
     """
-    # torch and all that takes seconds to import: not before --help and --cfg job have answered
+    # Imported here, because torch takes seconds and --help and --cfg job do not need it.
     with importing():
         from tsrnet.pipeline.config import RunConfig, settle_transfer
         from tsrnet.pipeline.run import run
@@ -46,7 +46,7 @@ def train(config: DictConfig) -> float | None:
 
 
 def _check_recipe() -> None:
-    """UserError for a recipe that is not there: it is optional, so Hydra passes over a misspelt name."""
+    """Raise UserError for a missing recipe: it is optional, so Hydra ignores a misspelt name."""
     from hydra.core.global_hydra import GlobalHydra
 
     options = GlobalHydra.instance().config_loader().get_group_options("recipe")

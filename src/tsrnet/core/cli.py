@@ -33,7 +33,7 @@ _stopped_by: list[int] = []
 
 
 def conf_folder() -> Path:
-    """The configuration: `tsrnet/conf` of an installed wheel, `conf` of a checkout."""
+    """The folder of the configuration: `tsrnet/conf` of an installed wheel, `conf` of a checkout."""
     package = Path(__file__).parents[1]
     inside = package / "conf"
     return inside if inside.is_dir() else package.parents[1] / "conf"
@@ -41,7 +41,7 @@ def conf_folder() -> Path:
 
 @contextmanager
 def importing() -> Iterator[None]:
-    """Import torch and the like without collecting garbage, which takes a sixth of their seconds."""
+    """Turn off garbage collection, which takes a sixth of the time to import torch and the like."""
     gc.disable()
     try:
         yield
@@ -52,21 +52,21 @@ def importing() -> Iterator[None]:
 def run_command(config_name: str, function: Callable[[DictConfig], object], *, folder: str = "") -> None:
     """Run `function` with the composed configuration; exit 2 on a mistake, 128 + n on signal n.
 
-    `folder`: where the configuration begins, below `conf`. What `function` returns is what a sweeper
-    that searches maximises. A user who sets HYDRA_FULL_ERROR=1 gets the stack trace.
+    `folder`: where the configuration begins, below `conf`. A sweeper that searches maximises the return value
+    of `function`. A user who sets HYDRA_FULL_ERROR=1 gets the stack trace.
     """
-    # Threads that wait must not spin: two jobs on the same cores slow each other down many times then.
+    # Threads that wait must not spin, or two jobs on the same cores make each other many times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported
     trace = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing pages
     OmegaConf.register_new_resolver("config_groups", _groups, replace=True)  # for --help
-    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may be no text
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a file name may not be valid text
         sys.stdout.reconfigure(errors="backslashreplace")
     for number in (signal.SIGINT, signal.SIGTERM):  # SIGTERM: a cluster takes the machine away
         signal.signal(number, _stop)
-    if int(os.environ.get("RANK", "0")):  # torchrun: the first process has the run folder
+    if int(os.environ.get("RANK", "0")):  # torchrun: only the first process has a run folder
         sys.argv += ["hydra.run.dir=.", "hydra.output_subdir=null"]
-    if int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))):  # and it alone prints
+    if int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))):  # only the first process prints
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
 
     @functools.wraps(function)
@@ -104,7 +104,7 @@ def run_command(config_name: str, function: Callable[[DictConfig], object], *, f
         if trace:
             raise
         sys.exit(_say(_explained(error, root, config_name)))
-    except (KeyboardInterrupt, SystemExit):  # Lightning makes the second of the first
+    except (KeyboardInterrupt, SystemExit):  # Lightning turns the first into the second
         if not _stopped_by:
             raise
         print("\nstopped; run the same command again to continue", file=sys.stderr)
@@ -112,7 +112,7 @@ def run_command(config_name: str, function: Callable[[DictConfig], object], *, f
     except Exception as error:
         if trace or not jobs.when_interrupted:
             raise
-        # A launcher lost a process, or a sweeper found no result: the others are still reported.
+        # A launcher lost a process, or a sweeper found no result: still report the other jobs.
         jobs.when_interrupted[-1]()
         what = (str(error).strip().splitlines() or [""])[0]
         sys.exit(_say(f"the multirun ended early; run the command again: {type(error).__name__}: {what}", 1))
@@ -124,9 +124,9 @@ def _stop(number: int, _: FrameType | None) -> None:
 
 
 def _one_of_many(function: Callable[[DictConfig], object], config: DictConfig) -> object:
-    """A job of a multirun; a failure is printed and the other jobs go on."""
+    """Run a job of a multirun. If it fails, print the reason and let the other jobs continue."""
     hydra_config = HydraConfig.get()
-    if hydra_config.launcher._target_.endswith("LocalLauncher"):  # submitit's begins all jobs at once
+    if hydra_config.launcher._target_.endswith("LocalLauncher"):  # submitit's starts all jobs at once
         os.environ.setdefault("OMP_NUM_THREADS", str(hydra_config.launcher.cpus_per_task or 1))
     folder = Path(hydra_config.runtime.output_dir)
     result = jobs.run_job(lambda: function(config), folder)
@@ -137,7 +137,7 @@ def _one_of_many(function: Callable[[DictConfig], object], config: DictConfig) -
 
 
 def _reader_left() -> int:
-    """`... | head`: nothing more is printed; the exit code."""
+    """Print nothing more, because a reader such as `head` has closed the pipe; return the exit code."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed at exit
     return 128 + signal.SIGPIPE
 
@@ -149,7 +149,7 @@ def _say(mistake: str, exit_code: int = 2) -> int:
 
 
 def _leave_nothing(hydra_config: Any) -> None:
-    """Remove the run folder of a command that has written nothing: Hydra's own files and an empty log."""
+    """Remove the run folder if it holds only Hydra's own files and an empty log."""
     folder, own = Path(hydra_config.runtime.output_dir), hydra_config.output_subdir
     log = folder / f"{hydra_config.job.name}.log"
     if own is None or not folder.is_dir() or {path.name for path in folder.iterdir()} - {own, log.name}:
@@ -157,19 +157,19 @@ def _leave_nothing(hydra_config: Any) -> None:
     if not log.is_file() or not log.stat().st_size:
         log.unlink(missing_ok=True)
         shutil.rmtree(folder / own)
-        with suppress(OSError):  # other runs are there
+        with suppress(OSError):  # the folder holds other runs
             if not Path.cwd().is_relative_to(folder):
                 folder.rmdir()
                 Path("runs").rmdir()
 
 
 def _help(root: str, config_name: str) -> str:
-    """What `--help` says. Hydra takes a second to fill in the lists of its own template."""
+    """Return the text of `--help`. Hydra needs a second to fill in the lists of its own template."""
     return str(OmegaConf.load(Path(root) / f"{config_name}.yaml").hydra.help.template)
 
 
 def _groups() -> str:
-    """The choices of a command, without the folders of commands that have settings of their own."""
+    """The choices of a command, without the folders of commands that have their own settings."""
     root, lines = conf_folder(), []
     for folder in sorted(path for path in root.rglob("*") if path.is_dir()):
         name = folder.relative_to(root)
@@ -180,7 +180,7 @@ def _groups() -> str:
 
 
 def _explained(error: Exception, root: str, config_name: str) -> str:
-    """What a mistake was, and what to do."""
+    """Say what was wrong and what to do."""
     text = str(error)
     if isinstance(error, UserError):
         return text
@@ -207,13 +207,13 @@ def _explained(error: Exception, root: str, config_name: str) -> str:
 
 
 def _keys(root: str, config_name: str) -> list[str]:
-    """All keys of the configuration with the choices that were made, dotted."""
+    """The dotted keys of the configuration with the choices that were made."""
     choices = [text for text in sys.argv[1:] if _is_group(Path(root), text)]
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(root, version_base="1.3"):
         try:
             config = hydra.compose(config_name, choices)
-        except Exception:  # one of them may be the mistake, or one of --config-dir
+        except Exception:  # a choice, or a file of --config-dir, may be the mistake
             config = hydra.compose(config_name)
         tree = OmegaConf.to_container(config, resolve=False)
     found: list[str] = []

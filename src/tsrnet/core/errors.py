@@ -1,4 +1,4 @@
-"""The exceptions that end a command with one line, and what costs no more than itself."""
+"""Exceptions that end a command with one line, and failures that do not end it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SHORTEST = 60
 
 
 class UserError(Exception):
-    """What was got, what is needed, what to do: one line that a command prints before it exits."""
+    """One line that a command prints before it exits: what was got, what is needed, what to do."""
 
     exit_code = 2
 
@@ -25,7 +25,7 @@ class FailedError(UserError):
 
 @contextmanager
 def optional(what: str) -> Iterator[None]:
-    """Print a line in place of what fails inside; a UserError, as of a full disk, is passed on."""
+    """Print a line for an exception inside. Only a UserError, such as for a full disk, is passed on."""
     try:
         yield
     except UserError:

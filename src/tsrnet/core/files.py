@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and what tells whether they are whole still."""
+"""Files that appear whole or not at all, and checksums that tell whether they are still whole."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ from tsrnet.core.errors import UserError
 from tsrnet.core.settings import is_name, shown
 
 MAX_ID_BYTES = 250
-"""Of a video: a file name has 255 bytes, and .html comes after the id."""
+"""Longest id of a video: a file name has at most 255 bytes, and .html comes after the id."""
 _PART = ".tsrnet-part"
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its name when the block ends without an exception.
+    """Yield a temporary path that is renamed to `path` when the block ends without an exception.
 
-    The suffix stays the same (writers look at it). On an exception the temporary file is removed.
+    The suffix stays the same, because writers look at it. On an exception the temporary file is removed.
     """
     make_folder(path.parent)
     part = part_of(path)
     try:
-        # Made here, under a name that nobody can guess: writers would follow a link that lies there.
+        # Create it under a name that nobody can guess: writers would follow a link of that name.
         os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         yield part
         part.replace(path)
     except OSError as error:
-        reason = error.strerror or error  # numpy says only in words that the disk is full
+        reason = error.strerror or error  # numpy reports a full disk only in words
         raise UserError(f"{path}: cannot be written ({reason}); free space or change the path") from error
     finally:
         part.unlink(missing_ok=True)
 
 
 def part_of(path: Path) -> Path:
-    """A hidden name, never the same, under which this process writes what is to become `path`."""
+    """A new hidden name under which this process writes the file that will become `path`."""
     owner = f"{platform.node()}.{os.getpid()}"
     return path.with_name(f"{_PART}.{owner}.{secrets.token_hex(4)}{path.suffix}")
 
 
 def remove_parts_of_the_dead(folder: Path) -> None:
-    """Remove what killed processes of this machine left unfinished in a folder and the folders in it."""
+    """Remove the unfinished files of killed processes of this machine in a folder and its subfolders."""
     made_here = re.compile(rf"{re.escape(_PART)}\.{re.escape(platform.node())}\.(\d+)\.[0-9a-f]{{8}}(\..*)?")
     for part in (*folder.glob(f"{_PART}.*"), *folder.glob(f"*/{_PART}.*")):
         made = made_here.fullmatch(part.name)
@@ -63,7 +63,7 @@ def _runs(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except (PermissionError, OverflowError):  # another user's; no pid at all
+    except (PermissionError, OverflowError):  # another user's process; not a process id
         return True
     return True
 
@@ -78,7 +78,7 @@ def fingerprint(path: Path) -> dict[str, int | str]:
 
 
 def make_folder(folder: Path) -> Path:
-    """Create `folder` with its parents; UserError when that cannot be."""
+    """Create `folder` with its parents; UserError when that fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -89,7 +89,7 @@ def make_folder(folder: Path) -> Path:
 
 
 def check_space(folder: Path, num_bytes: int) -> None:
-    """UserError when that many bytes do not fit on the disk of `folder`, which is created."""
+    """Create `folder`; UserError when its disk has no room for that many bytes."""
     free = shutil.disk_usage(make_folder(folder)).free
     if num_bytes > free:
         raise UserError(
@@ -99,7 +99,7 @@ def check_space(folder: Path, num_bytes: int) -> None:
 
 
 def check_id(video_id: str) -> str:
-    """The id, if it can be a file name; UserError otherwise. Ids never become paths unchecked."""
+    """Return the id if it can be a file name, else raise UserError. Ids never become paths unchecked."""
     if not is_name(video_id) or video_id.startswith(".") or "/" in video_id or "\\" in video_id:
         raise UserError(
             f"video id {shown(video_id)}: cannot be a file name; need a name in one line without / and"

@@ -1,4 +1,4 @@
-"""The jobs of a multirun: which runs, which failed and why, by a mark in the folder of each."""
+"""The jobs of a multirun. A mark in the folder of each job says whether it runs, or why it failed."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from tsrnet.core.errors import UserError
 
 Result = TypeVar("Result")
 FAILED = "failed.txt"
-"""In the folder of a job that runs, or that a mistake or a kill has ended: the reason."""
+"""File in the folder of a job that runs or has failed. It holds the reason of the failure."""
 failed_jobs: list[Path] = []
-"""Of the multirun that has ended; the command then exits with 1."""
+"""Failed jobs of the multirun that has ended; if there are any, the command exits with 1."""
 when_interrupted: list[Callable[[], object]] = []
-"""Called when a launcher or a sweeper breaks: reports the jobs of the multirun that goes on here."""
+"""Called when a launcher or a sweeper breaks: reports the jobs of the multirun of this process."""
 
 
 def run_job(function: Callable[[], Result], folder: Path) -> Result | None:
-    """Run a job of a multirun: whatever ends it, the others go on, and its folder holds the reason."""
+    """Run a job of a multirun. If it fails, its folder holds the reason and the other jobs continue."""
     mark = folder / FAILED
     with mark.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # goes with the process, see `is_running`
+        fcntl.flock(file, fcntl.LOCK_EX)  # ends with the process, see `is_running`
         file.write("the job was killed")
         file.flush()
         try:
@@ -37,7 +37,7 @@ def run_job(function: Callable[[], Result], folder: Path) -> Result | None:
 
 
 def is_running(folder: Path) -> bool:
-    """Whether the job of a multirun with this folder still runs, in whatever process."""
+    """Return whether the job with this folder still runs, in any process."""
     try:
         with (folder / FAILED).open() as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -49,7 +49,7 @@ def is_running(folder: Path) -> bool:
 
 
 def failure(folder: Path) -> str | None:
-    """Why a job failed; None where it did not."""
+    """Return why a job failed, or None if it did not."""
     mark = folder / FAILED
     return mark.read_text().strip() if mark.is_file() and not is_running(folder) else None
 

@@ -1,9 +1,9 @@
-"""Object arrays of .npy files, read without executing anything that they hold.
+"""Reads object arrays of .npy files without executing anything that they hold.
 
-Such a file holds a pickle, a program for a small stack machine that may call any function of Python:
-numpy.load(..., allow_pickle=True) on a stranger's file runs what the stranger wants. The machine here
-knows no function. It follows the instructions that arrays, lists, tuples, bytes, str, numbers and None
-are made of, and refuses every other one.
+Such a file holds a pickle: a program for a small stack machine that can call any Python function.
+numpy.load(..., allow_pickle=True) on a stranger's file runs whatever the stranger wants. The machine here
+calls no function. It follows only the instructions that make arrays, lists, tuples, bytes, str, numbers and
+None, and refuses all others.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _NAMES = {
     "numpy ndarray": "ndarray",
     "numpy dtype": "dtype",
     "_codecs encode": "encode",  # bytes, as Python 3 writes them for Python 2
-    "__builtin__ bytes": "bytes",  # none of them
+    "__builtin__ bytes": "bytes",  # empty bytes
 }
-"""What a file may name, and what it means here: none of these functions is looked up or called."""
+"""The names that a file may use, and their meaning here. None of these functions is looked up or called."""
 _LITERALS = {"BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT"} | {
     *("SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "SHORT_BINBYTES")
 }
@@ -40,7 +40,7 @@ _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": (
 _BLOCKS = {"BINSTRING": 5, "BINBYTES": 5, "BINBYTES8": 9}  # bytes of the instruction before its data
 _MAPPED_FROM = 1024
 _MOST_REPEATED = 1_000_000
-"""Values that a file may name again. Each repeats all that is in it: a few could stand for any number."""
+"""Values that a file may repeat. Each repeats all its content, so a few could stand for any number."""
 _MARK = object()
 
 
@@ -50,15 +50,15 @@ class _RefusedError(Exception):
 
 @dataclass
 class _Unfinished:
-    """An array or a dtype; the next BUILD says what is in it. The file may refer to it before."""
+    """An array or a dtype whose content comes with the next BUILD. The file may refer to it before."""
 
     value: Any = None
 
 
 def read_npy(path: Path) -> npt.NDArray[Any]:
-    """The array of an .npy file; an object array may hold arrays, lists, bytes, str and numbers.
+    """Read the array of an .npy file; an object array may hold arrays, lists, bytes, str and numbers.
 
-    Numbers stay in the file until they are used (memory map); changes of them stay in memory. Strings of
+    Numbers stay in the file until they are used (memory map); changes to them stay in memory. Strings of
     Python 2 are bytes. Raises UserError where the file is missing, is no .npy file or holds anything else;
     nothing in it is executed.
     """
@@ -83,13 +83,13 @@ def read_npy(path: Path) -> npt.NDArray[Any]:
 
 
 def _run(program: mmap.mmap) -> Any:
-    """What the pickle that begins at the position of `program` makes."""
+    """Return the value of the pickle that begins at the position of `program`."""
     stack: list[Any] = []
     memo: dict[int, Any] = {}
     repeated = 0
 
     def again(value: Any) -> Any:
-        """The value as it is now: a list never comes to hold itself."""
+        """Copy the value in its present state, so that no list can hold itself."""
         nonlocal repeated
         repeated += 1
         if repeated > _MOST_REPEATED:
@@ -182,7 +182,7 @@ def _name(text: str) -> str:
 
 
 def _make(made: Any, arguments: tuple[Any, ...]) -> Any:
-    """What a function of Python or numpy would return, for the few that data needs."""
+    """Return what a function of Python or numpy would return, for the few functions that data needs."""
     if made == "array" and arguments[0] == "ndarray":
         return _Unfinished()
     if made == "dtype":

@@ -1,4 +1,4 @@
-"""Progress of anything longer than some seconds: one bar on a terminal, a line a minute elsewhere."""
+"""Progress of tasks longer than some seconds: a bar on a terminal, one line per minute elsewhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _plan: list[str] = []
 
 
 def plan(steps: Sequence[str]) -> None:
-    """Announce what will be done, in order, by the names that `Progress` gets: it shows what is next."""
+    """Announce the steps in order, by the names that `Progress` gets, so that it shows the next step."""
     _plan[:] = steps
 
 
@@ -61,7 +61,7 @@ class Progress:
 
     def __exit__(self, *_: object) -> None:
         if self._bar:
-            self._bar.update(self._task, note="")  # what was next is not next any more
+            self._bar.update(self._task, note="")  # the announced next step is out of date
             self._bar.stop()
 
     def update(self, done: int, note: str = "") -> None:

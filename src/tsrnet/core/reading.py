@@ -1,4 +1,4 @@
-"""The one place where the bytes of a file become values; whatever goes wrong is a UserError with its name."""
+"""The one place where the bytes of a file become values. Every failure is a UserError that names the file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tsrnet.core.settings import settings_of
 
 T = TypeVar("T")
 _MOST_DIGITS = 300
-"""Of a whole number: with more it is no float."""
+"""Digits of a whole number: with more it does not fit into a float."""
 _LARGEST = 4_000_000_000
 """Bytes of a text; the largest submissions to ActivityNet have 0.5 GB."""
 _DEEPEST = 50
@@ -31,11 +31,11 @@ _LONGEST_YAML = 100_000
 
 @contextmanager
 def reading(path: str | Path, need: str, *, do: str = "get it again") -> Iterator[None]:
-    """Turn whatever goes wrong inside, a UserError apart, into a UserError that names the file.
+    """Turn any exception inside, except a UserError, into a UserError that names the file.
 
     Args:
         path: the file.
-        need: what it must hold, as "a JSON file".
+        need: what it must hold, for example "a JSON file".
         do: what the user can do.
     """
     try:
@@ -54,7 +54,7 @@ def reading(path: str | Path, need: str, *, do: str = "get it again") -> Iterato
 
 @contextmanager
 def within(path: str | Path) -> Iterator[None]:
-    """Turn whatever goes wrong with what a file said into a UserError that names the file."""
+    """Turn any exception from the content of a file into a UserError that names the file."""
     with reading(path, "such a file"):
         try:
             yield
@@ -63,7 +63,7 @@ def within(path: str | Path) -> Iterator[None]:
 
 
 def brief(error: BaseException) -> str:
-    """What an exception of a library says: one line of at most 160 characters."""
+    """The message of a library's exception in one line of at most 160 characters."""
     text = " ".join(str(getattr(error, "strerror", None) or error).split())
     text = "".join(char if char.isprintable() else "?" for char in text[:160])
     named = isinstance(error, OSError | ValueError | RuntimeError) and text
@@ -79,10 +79,10 @@ def read_text(path: Path) -> str:
 
 
 def read_json(path: Path, *, entry: Callable[[dict[str, Any]], Any] = lambda values: values) -> Any:
-    """What a JSON file holds.
+    """The content of a JSON file.
 
-    `entry` changes each object as soon as it is read. Raises UserError for a key that occurs twice, for text
-    that is none (a half of a surrogate pair), and for whole numbers of more than 300 digits.
+    `entry` changes each object as soon as it is read. Raises UserError for a key that occurs twice, for
+    invalid text (half of a surrogate pair), and for whole numbers of more than 300 digits.
     """
 
     return parse_json(read_text(path), path, entry=entry)
@@ -91,7 +91,7 @@ def read_json(path: Path, *, entry: Callable[[dict[str, Any]], Any] = lambda val
 def parse_json(
     text: str, path: Path, *, entry: Callable[[dict[str, Any]], Any] = lambda values: values
 ) -> Any:
-    """What JSON from a file says; see `read_json`."""
+    """Parse the JSON text of a file; see `read_json`."""
 
     def unique(pairs: list[tuple[str, Any]]) -> Any:
         values = dict(pairs)
@@ -111,7 +111,7 @@ def parse_json(
 
 
 def _check_depth(content: Any) -> None:
-    """ValueError for data that is nested so deeply that a function which calls itself would fail."""
+    """Raise ValueError for data that is nested too deeply for recursive functions."""
     level = [content]
     for _ in range(_DEEPEST):
         level = [
@@ -131,19 +131,19 @@ def _whole(digits: str) -> int:
 
 
 def read_json_as(kind: type[T], path: Path) -> T:
-    """What a JSON file holds, checked as `settings_of` does: a dataclass, `dict[str, float]` and so on."""
+    """Read a JSON file and check it as `settings_of` does: a dataclass, `dict[str, float]` and so on."""
     content: T = as_kind(kind, read_json(path), path)
     return content
 
 
 def as_kind(kind: Any, content: Any, path: str | Path) -> Any:
-    """What a file holds as a value of the type `kind`; UserError that names the file."""
+    """The content of a file as a value of the type `kind`; UserError that names the file."""
     with within(path):
         return settings_of(kind, content, where="")
 
 
 def read_yaml(path: Path) -> Any:
-    """What a YAML file holds, as plain data; UserError for an alias: it may stand for any amount of data."""
+    """Read a YAML file as plain data; UserError for an alias, which may stand for any amount of data."""
     text = read_text(path)
     with reading(path, "a YAML file"):
         if len(text) > _LONGEST_YAML:
@@ -169,10 +169,10 @@ def _without_alias(loader: Any) -> Callable[[Any, Any], Any]:
 
 
 def as_config(content: Any, path: str | Path) -> DictConfig:
-    """What a file says as a configuration of fixed values.
+    """The content of a file as a configuration of fixed values.
 
-    Raises UserError for anything but a mapping, and for ${...}, which would be computed, or read from the
-    environment, when it is used.
+    Raises UserError for anything but a mapping, and for ${...}, which would be computed or read from the
+    environment on use.
     """
     with reading(path, "the configuration of a run", do="give the folder of a run of tsrnet.train"):
         if not isinstance(content, dict):
@@ -195,7 +195,7 @@ def _texts(content: Any) -> Iterator[str]:
 def read_rows(
     path: str | Path, text: str, *, delimiter: str = ",", skip_spaces: bool = False
 ) -> list[tuple[int, list[str]]]:
-    """(line, cells) of the rows of a CSV text that are not empty.
+    """(line, cells) of the non-empty rows of a CSV text.
 
     Raises UserError that names `path` and the line for a quote that is not closed or a cell of several lines,
     which would hide the rows in it.
@@ -224,8 +224,8 @@ def table_rows(
 ) -> list[tuple[int, dict[str, str]]]:
     """(line, row) of a CSV text with a header.
 
-    Raises UserError that names `path` and the line for a column of `columns` that is missing or there twice,
-    for more cells than the header has and, without `empty`, for a missing value of one of `columns`.
+    Raises UserError that names `path` and the line for a column of `columns` that is missing or occurs twice,
+    for a row with more cells than the header and, without `empty`, for a missing value in one of `columns`.
     """
     needed = list(columns)
     rows = read_rows(path, text)

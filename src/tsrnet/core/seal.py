@@ -1,4 +1,4 @@
-"""Folders of finished work: an index of their files tells later whether these are as they were written."""
+"""Folders of finished work, with an index that tells later whether their files have changed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def is_sealed(folder: Path) -> bool:
 
 
 def damage(folder: Path) -> str | None:
-    """What is not as it was when the folder was sealed, with the name of the file; None: nothing."""
+    """Return what has changed since the folder was sealed, with the name of the file, or None."""
     try:
         files = dict(json.loads((folder / INDEX).read_text(encoding="utf-8"))["files"])
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
@@ -34,10 +34,10 @@ def damage(folder: Path) -> str | None:
 
 
 def damage_of(path: Path, was: object) -> str | None:
-    """How a file differs from its `fingerprint` then, with its name; None: it does not."""
+    """Return how a file differs from its stored `fingerprint`, with its name, or None if it does not."""
     if not path.is_file():
         return f"{path}: is missing"
     size = path.stat().st_size
-    if not isinstance(was, dict) or size != was.get("bytes"):  # most damage costs no reading
+    if not isinstance(was, dict) or size != was.get("bytes"):  # finds most damage without reading
         return f"{path}: is damaged (it has {size} bytes)"
     return None if fingerprint(path) == was else f"{path}: is damaged (its checksum differs)"

@@ -35,14 +35,14 @@ def _refuse_bool(value: Any) -> Any:
 
 
 NotBool = BeforeValidator(_refuse_bool)
-"""The last part of an annotated number: pydantic alone takes true for 1."""
+"""Must be the last part of an annotated number: pydantic alone takes true for 1."""
 
 _BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-"""What no name may have: control characters, line breaks, halves of surrogate pairs."""
+"""Not allowed in names: control characters, line breaks, halves of surrogate pairs."""
 
 
 def is_name(text: str) -> bool:
-    """Whether a text can name a video or a class: it is not blank, and a line that can be printed."""
+    """Return whether a text can name a video or a class: one printable line that is not blank."""
     return bool(text.strip()) and not _BREAKS.search(text)
 
 
@@ -53,7 +53,7 @@ def _check_name(text: str) -> str:
 
 
 def as_number(text: str) -> float:
-    """A number as text; ValueError for anything else. float() alone takes "1_0" for 10."""
+    """Parse a number; ValueError for anything else. float() alone takes "1_0" for 10."""
     if "_" in text:
         raise ValueError(f"could not convert {text}")
     return float(text)
@@ -68,9 +68,9 @@ def _number(value: Any) -> Any:
 
 
 Name = Annotated[str, AfterValidator(_check_name), Field(description="a name in one line")]
-"""Of a video, a class or a subset."""
+"""The name of a video, a class or a subset."""
 Number = Annotated[float, BeforeValidator(_number)]
-"""Of an annotation file, where it may be written as text; it may be NaN or infinite."""
+"""A number of an annotation file: it may be written as text, and may be NaN or infinite."""
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), NotBool]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), NotBool]
 Share = Annotated[float, Field(ge=0, le=1), NotBool]
@@ -83,10 +83,9 @@ AnyPath = Annotated[Path, BeforeValidator(_path), Field(description="a file or f
 def settings_of(kind: type[T], node: Any, *, where: str) -> T:
     """The dataclass `kind` filled from a part of the configuration, types and values checked.
 
-    Keys that `kind` lacks are left to others. Raises UserError for the first mistake, as
-    `loss.alpha: got -1, need a number >= 0`; `where` is the key of `node`. The message of a
-    `model_validator` begins with its field (`nms: got null, need ...`), to which the key of the settings
-    is added, or with a complete dotted key.
+    Keys that `kind` lacks are ignored. Raises UserError for the first mistake, such as "loss.alpha: got -1,
+    need a number >= 0". `where` is the key of `node`. The message of a `model_validator` begins with a
+    complete dotted key, or with its field (`nms: got null, need ...`), which is then completed.
     """
     values = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
     adapter: TypeAdapter[T] = _adapter(kind)  # type: ignore[arg-type]  # all kinds are hashable
@@ -108,7 +107,7 @@ def _schema(kind: Any) -> _Schema:
 
 
 def shown(value: Any, most: int = 80) -> str:
-    """repr() of at most so many characters, whatever the size of the value."""
+    """repr() in at most `most` characters, whatever the size of the value."""
     short = reprlib.Repr()
     short.maxstring = short.maxother = short.maxlong = most
     short.maxlevel = 3
@@ -121,7 +120,7 @@ def _sentence(error: Any, schema: _Schema, key: str) -> str:
     definitions, node = schema.get("$defs", {}), schema
     for step in error["loc"]:
         _, kinds = _kinds(node)
-        if step in kinds:  # the kind of settings, as one of their keys says it
+        if step in kinds:  # the kind of settings, which one of their keys names
             node = kinds[str(step)]
             continue
         part = _part(node, step, definitions)
@@ -142,7 +141,7 @@ def _sentence(error: Any, schema: _Schema, key: str) -> str:
 
 
 def _kinds(node: _Schema) -> tuple[str, dict[str, _Schema]]:
-    """Where settings are of one of several kinds, the key that says which, and its value -> schema."""
+    """For settings of several kinds: the key that names the kind, and its value -> schema."""
     for option in node.get("anyOf", [node]):
         if found := option.get("discriminator"):
             return found["propertyName"], {name: {"$ref": place} for name, place in found["mapping"].items()}

@@ -27,7 +27,7 @@ def load_weights(
         change: renames or reshapes the entries of the file.
 
     Raises:
-        UserError: the file is missing or damaged, holds something else than tensors, weights of another
+        UserError: the file is missing or damaged, holds anything but tensors, weights of another
             module, or numbers that are not finite.
     """
     with reading(path, f"a file with the weights of {need}", do="give another file"):
@@ -41,7 +41,7 @@ def load_weights(
 
 
 def check_size(build: Callable[[], nn.Module], path: Path) -> None:
-    """UserError where a file is too small for the weights of a module, before memory is taken for it."""
+    """Raise UserError if a file is too small for the weights of a module, before memory is allocated."""
     with reading(path, "a file with weights", do="give another file"), torch.device("meta"):
         numbers, size = sum(one.numel() for one in build().parameters()), path.stat().st_size
         if numbers > size:

@@ -1,4 +1,4 @@
-"""Worker processes for decoding, drawing and flow: one that hangs or dies costs its task only."""
+"""Worker processes for decoding, drawing and flow. If one hangs or dies, only its task is lost."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _Failed:
 
 
 def _guarded(function: Callable[[Task], Result], task: Task) -> Result | _Failed:
-    """Exceptions come back as what they say: not every one can be pickled."""
+    """Return the message of an exception in its place: not every exception can be pickled."""
     try:
         return function(task)
     except UserError:
@@ -39,7 +39,7 @@ def _guarded(function: Callable[[Task], Result], task: Task) -> Result | _Failed
 
 
 class Workers:
-    """`number` processes that are at work; see `worker_pool`."""
+    """`number` running processes; see `worker_pool`."""
 
     def __init__(self, pool: ProcessPool, number: int) -> None:
         self._pool, self.number = pool, number
@@ -52,11 +52,11 @@ class Workers:
         timeout_s: float | None = None,
         lost: Callable[[str], Result] | None = None,
     ) -> Iterator[tuple[Task, Result]]:
-        """Each task with `function` of it, in order; few wait at a time, so memory stays bounded.
+        """Yield each task with its result, in order. Few tasks wait at a time, so memory stays bounded.
 
-        `lost` makes the result of a task from the reason for which there is none: its process took longer
-        than `timeout_s` (and was killed) or died, or `function` raised something else than a UserError.
-        Without it, a lost process is a UserError, and what `function` raises is raised here.
+        `lost` makes a result for a failed task from the reason: its process took longer than `timeout_s` (and
+        was killed) or died, or `function` raised anything but a UserError. Without `lost`, a lost process
+        raises UserError, and exceptions of `function` are raised here.
         """
         called = partial(_guarded, function) if lost else function
         waiting: deque[tuple[Task, ProcessFuture[Result | _Failed]]] = deque()
@@ -87,19 +87,19 @@ class Workers:
 
 @contextmanager
 def worker_pool(workers: int) -> Iterator[Workers]:
-    """`workers` processes (0: one per core), each with OpenCV and torch on one thread.
+    """Start `workers` processes (0: one per core), each with OpenCV and torch on one thread.
 
-    They are fresh interpreters: forking a process in which torch has threads may hang. They never see
-    Ctrl-C, which ends this process; it then ends them, whatever they are at.
+    They are fresh interpreters, because forking a process in which torch has threads may hang. They ignore
+    Ctrl-C. It ends this process, which then ends them at once.
     """
     number = workers or os.cpu_count() or 1
     if multiprocessing.get_start_method(allow_none=True) == "loky":
-        # Under joblib's launcher; fresh interpreters would be told of a way to start that they lack.
+        # joblib's launcher sets a start method that fresh interpreters do not know.
         multiprocessing.set_start_method("spawn", force=True)
     pool = ProcessPool(number, context=multiprocessing.get_context("spawn"), initializer=_begin)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        pool.schedule(os.getpid)  # starts the pool's threads, which inherit the mask as the processes do
+        pool.schedule(os.getpid)  # starts the pool's threads; they and the processes inherit the mask
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     try:
@@ -110,8 +110,8 @@ def worker_pool(workers: int) -> Iterator[Workers]:
 
 
 def _begin() -> None:
-    os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported, which takes its time: not here
-    if "torch" in sys.modules:  # by the main module of a user's script
+    os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported; importing it here would be slow
+    if "torch" in sys.modules:  # a user's main module has imported it
         sys.modules["torch"].set_num_threads(1)
 
     import cv2

@@ -47,8 +47,9 @@ def activitynet_records(
 ) -> Iterable[VideoRecord]:
     """Unchecked records of ActivityNet's entries; UserError that names the video that is malformed.
 
-    `duration`, `fps` and an annotation's `segment` may be missing: then there are labels only. Videos of
-    the subset "testing" may lack annotations. `subset`: of entries that name none; None: all must.
+    `duration`, `fps` and an annotation's `segment` may be missing: then there are labels only. Videos of the
+    subset "testing" may lack annotations. `subset`: the subset of entries that name none; None: every entry
+    must name one.
     """
     entries = {video_id: _complete(entry, subset) for video_id, entry in database.items()}
     try:  # all at once, which is three times faster
@@ -69,7 +70,7 @@ def activitynet_records(
 
 
 def _complete(entry: Any, subset: str | None) -> Any:
-    """An entry with what it may lack."""
+    """The entry with values for the keys that may be missing."""
     if not isinstance(entry, dict):
         return entry
     given = {"subset": subset, **entry} if subset is not None else entry

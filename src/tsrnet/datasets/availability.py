@@ -25,7 +25,7 @@ _LISTED = 5
 class Availability:
     """All annotated videos of a dataset; `missing`: id -> why the features of a video cannot be used.
 
-    `videos`: what opening each video file showed; None where nobody looked.
+    `videos`: the result of opening each video file; None if they were not opened.
     """
 
     dataset: VideoDataset
@@ -59,7 +59,7 @@ class Availability:
         return line
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Split -> state -> number of videos; states of the video files where these were opened."""
+        """Split -> state -> number of videos; with the states of the video files if they were opened."""
         return {split: self._counts(records) for split, records in self.splits.items()}
 
     def _counts(self, records: Sequence[VideoRecord]) -> dict[str, int]:
@@ -79,7 +79,7 @@ class Availability:
         return {key: reason for key, reason in reasons.items() if reason}
 
     def manifest(self) -> dict[str, Any]:
-        """Per split the counts and the reasons of each video, and the remarks on the annotations."""
+        """For each split the counts and the reason of each video; the remarks on the annotations."""
         content: dict[str, Any] = {"remarks": list(self.dataset.remarks)}
         for split, records in self.splits.items():
             reasons = {record.id: found for record in records if (found := self._reasons(record))}
@@ -122,7 +122,7 @@ def find_features(
             missing[record.id] = reason
         else:
             widths[store.num_features(record.id, streams[0])] += 1
-    if len(widths) > 1:  # most files decide what is right
+    if len(widths) > 1:  # the width of most files is the right one
         width = widths.most_common(1)[0][0]
         for record in records:
             if record.id not in missing and (reason := store.problem(record.id, streams, num_features=width)):
@@ -131,7 +131,7 @@ def find_features(
 
 
 def open_videos(availability: Availability) -> Availability:
-    """The same with what opening every video file shows; no frame is decoded."""
+    """Add the result of opening every video file; no frame is decoded."""
     dataset = availability.dataset
     present = [video for video in video_files(dataset) if video.path.is_file()]
     found: dict[str, Examined] = {}

@@ -39,7 +39,7 @@ class VideoBatch:
         if len({video.dtype for video in videos}) > 1:
             videos = [video.float() for video in videos]
         shape = (len(videos), int(lengths.max()), *videos[0].shape[1:])
-        # The zeros of NumPy take memory only where they are written or read: padding is half of a batch.
+        # NumPy's zeros take memory only where they are written or read, and half of a batch is padding.
         features = torch.from_numpy(np.zeros(shape, videos[0].numpy().dtype))
         for row, video in zip(features, videos, strict=True):
             row[: len(video)] = video

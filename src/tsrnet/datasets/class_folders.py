@@ -1,4 +1,4 @@
-"""Trimmed clips in one folder a class, and which classes of two datasets have the same name."""
+"""Trimmed clips in one folder per class, and which classes of two datasets have the same name."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tsrnet.datasets.video_folder import VideoFolder
 
 
 def read_class_folders(folder: Path, *, name: str = "clips") -> VideoDataset:
-    """The clips `<folder>/<class>/<clip>` with any suffix of a video, all of them to train on.
+    """The clips `<folder>/<class>/<clip>` with any video suffix, all for training.
 
     The id of a clip is `<class>_<clip>`: clips of two classes may have the same name. Raises UserError
-    for a folder without clips of two classes, and for two files that would have one id.
+    for a folder with clips of fewer than two classes, and for two files with the same id.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: there is no such folder of clips; need <class>/<clip>.mp4 in it")
@@ -55,10 +55,10 @@ def read_class_folders(folder: Path, *, name: str = "clips") -> VideoDataset:
 
 
 def match_classes(untrimmed_classes: Iterable[str], trimmed_classes: Iterable[str]) -> dict[str, str]:
-    """Untrimmed class -> trimmed class of the same name but for case, spaces, underscores and hyphens.
+    """Untrimmed class -> trimmed class of the same name, except for case, spaces, underscores, hyphens.
 
-    Raises UserError where two classes of a side have the same name in this sense and the other side has
-    it, too, and where nothing matches. `match_remarks` says in words what was matched.
+    Raises UserError where two classes of one side have the same name in this sense and the other side has it,
+    too, and where nothing matches. `match_remarks` describes the matches.
     """
     ours, theirs = _by_spelling(untrimmed_classes), _by_spelling(trimmed_classes)
     pairs: dict[str, str] = {}
@@ -81,7 +81,7 @@ def match_classes(untrimmed_classes: Iterable[str], trimmed_classes: Iterable[st
 def match_remarks(
     pairs: Mapping[str, str], untrimmed_classes: Sequence[str], trimmed_classes: Sequence[str]
 ) -> tuple[str, ...]:
-    """A line each for pairs of different spelling and for classes of either side without a counterpart."""
+    """One line for pairs of different spelling, and one for the classes of each side without a match."""
     respelt = [f"{one} = {other}" for one, other in pairs.items() if one != other]
     alone = [name for name in untrimmed_classes if name not in pairs]
     unused = [name for name in trimmed_classes if name not in pairs.values()]
@@ -98,7 +98,7 @@ def match_remarks(
 
 
 def same_spelling(names: Iterable[str]) -> list[list[str]]:
-    """Groups of different names that are the same but for case, spaces, underscores and hyphens."""
+    """Groups of names that differ only in case, spaces, underscores and hyphens."""
     return [group for group in _by_spelling(names).values() if len(group) > 1]
 
 

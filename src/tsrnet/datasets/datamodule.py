@@ -162,7 +162,7 @@ class VideoDataModule(pl.LightningDataModule):
         videos = self.training_set.videos
         text = json.dumps([self.dataset.name, self.classes, [(v.id, v.labels) for v in videos]])
         features = {key: value for key, value in self.source.identity.items() if key != "versions"}
-        if not features:  # a folder without features.json: told apart by the content of a file
+        if not features:  # a folder without features.json: the content of a file identifies it
             features = {"sha256": hashlib.sha256(self._first_features()).hexdigest()}
         return {
             "stream": self.stream,
@@ -184,7 +184,7 @@ class VideoDataModule(pl.LightningDataModule):
         return {"identity": json.dumps(self.identity, sort_keys=True)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Raises UserError if a checkpoint was made with other batches, so that it cannot be resumed."""
+        """Raise UserError if a checkpoint was made with other batches, because it cannot be resumed then."""
         before, now = json.loads(state_dict["identity"]), json.loads(self.state_dict()["identity"])
         if differing := [key for key in now if before.get(key) != now[key]]:
             raise UserError(
@@ -237,7 +237,7 @@ class VideoDataModule(pl.LightningDataModule):
         return self.test_dataloader()
 
     def _one_by_one(self, records: Sequence[VideoRecord]) -> DataLoader[Sample]:
-        """Of several processes each takes its part of the videos, no video comes twice."""
+        """Each of several processes takes its own part of the videos, so no video comes twice."""
         rank, num_ranks = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         if len(records) < num_ranks:
             raise UserError(

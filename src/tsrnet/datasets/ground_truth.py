@@ -35,9 +35,9 @@ def read_ground_truth(
     Args:
         path: a JSON file in ActivityNet's layout, or a folder with THUMOS14's class files, directly or
             below.
-        protocol: leaves out the videos that its list lacks.
-        subset: its name in the file, or another of the same meaning (`SUBSETS`). None: the one that
-            tests by `split_subsets`, or the protocol's.
+        protocol: videos that are not in its list are left out.
+        subset: its name in the file, or another of the same meaning (`SUBSETS`). None: the test subset of
+            `split_subsets`, or that of the protocol.
         videos: file with the ids to score, one per line, as a JSON list, or in ActivityNet's layout. None:
             all of the subset.
 
@@ -74,10 +74,10 @@ def read_ground_truth(
 
 
 def _outline(path: Path, database: Mapping[str, Any]) -> Iterable[VideoRecord]:
-    """What entries say of their subset, and whether they have labels: of most nothing else is needed."""
+    """The subset of each entry, and whether it has labels: for most entries, nothing else is needed."""
     for video_id, entry in database.items():
         if not isinstance(entry, dict) or not isinstance(entry.get("subset"), str):
-            yield from activitynet_records(path, {video_id: entry})  # which says what is wrong
+            yield from activitynet_records(path, {video_id: entry})  # raises an error that says what is wrong
         else:
             labels = ("any",) if entry.get("annotations") else ()
             yield VideoRecord(video_id, entry["subset"], None, labels, ())
@@ -90,7 +90,7 @@ def _text_records(folder: Path) -> Iterable[VideoRecord]:
 
 
 def _subset_names(records: Sequence[VideoRecord], subset: str | None, protocol: Protocol) -> list[str]:
-    """What the file calls the subset: exactly, or by another name of the same meaning."""
+    """The names of the subset in the file: this name, or others of the same meaning."""
     if subset is None and (test := split_subsets(records).test):
         return sorted({record.subset for record in test})
     there = sorted({record.subset for record in records})
@@ -103,7 +103,7 @@ def _subset_names(records: Sequence[VideoRecord], subset: str | None, protocol: 
 
 
 def _read_ids(path: Path, known: set[str]) -> set[str]:
-    """The ids of a list, less the v_ that many put before them."""
+    """The ids of a list, without the v_ that many lists put before them."""
     text = read_text(path).strip()
     ids = text.splitlines()
     if text.startswith(("[", "{")):
@@ -125,7 +125,7 @@ def _read_ids(path: Path, known: set[str]) -> set[str]:
 def _ground_truth(
     records: Sequence[VideoRecord], ignored: dict[str, str], subset: str, elsewhere: dict[str, str]
 ) -> GroundTruth:
-    """Of the records of a test set; classes are those that occur."""
+    """The ground truth of the records of a test set. Its classes are those that occur."""
     classes = classes_of(records)
     number = {name: index for index, name in enumerate(classes)} | {AMBIGUOUS: -1}
 

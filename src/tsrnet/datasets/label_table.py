@@ -1,4 +1,4 @@
-"""Tables of video-level labels as people write them: with a header or without, by any spreadsheet."""
+"""Reads tables of video-level labels from any spreadsheet, with or without a header."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _HEADERS = (
 
 @dataclass(frozen=True)
 class LabelTable:
-    """A record for each row, whose id is what the row calls the video, and what is odd.
+    """One record per row, with the row's name for the video as id, and remarks on what is odd.
 
     `has_header`: the first line names the columns. `has_subsets`: there is a column for subsets; without
     it all records are of the subset "training".
@@ -82,7 +82,7 @@ def _split(path: Path, text: str) -> list[tuple[int, list[str]]]:
                     cells.pop()
                 if cells:
                     rows.append((line, cells))
-        except UserError as error:  # with the right delimiter it is the quotes
+        except UserError as error:  # if the delimiter is right, the quotes are wrong
             problem = f"{error}, {_NEED}"
             continue
         if (count := sum(len(cells) > 1 for _, cells in rows)) > most:
@@ -93,7 +93,7 @@ def _split(path: Path, text: str) -> list[tuple[int, list[str]]]:
 
 
 def _columns(path: Path, cells: Sequence[str]) -> tuple[tuple[int, ...] | None, tuple[str, ...]]:
-    """Where video, label and subset are, by the header; None where the first row is none."""
+    """The columns of video, label and subset by the header; None if the first row is not a header."""
     plain = [cell.lower().replace(" ", "_") for cell in cells]
     video, label, subset = (
         next((i for i, name in enumerate(plain) if name in names), None) for names in _HEADERS

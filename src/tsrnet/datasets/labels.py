@@ -26,13 +26,13 @@ def read_labels(
             layout, with segments or without. It names a video by its id, its file name or its path
             inside the folder; the id is this name without suffix, with _ for /.
         videos: the folder of the videos, folders below it included; None: there are features only.
-        holdout: share of the videos to test on where `labels` has no part for it. Which ones follows
-            from ids and labels alone; they keep their segments, where known.
+        holdout: share of the videos to test on if `labels` has no test subset. The choice depends only on ids
+            and labels; the videos keep their segments, if known.
         name: of the dataset.
 
     Raises:
-        UserError: what cannot be read or contradicts itself, fewer than two classes, fewer videos than
-            classes, no labelled video in the folder. What is odd or left out is in `remarks`.
+        UserError: a file cannot be read or contradicts itself, there are fewer than two classes or fewer
+            videos than classes, or the folder has no labelled video. What is odd or left out is in `remarks`.
     """
     table = _read_json(labels) if labels.suffix.lower() == ".json" else read_label_table(labels)
     folder = VideoFolder(videos) if videos else None
@@ -88,7 +88,7 @@ def _check_first_row(path: Path, records: Sequence[VideoRecord], folder: VideoFo
 def _join(
     path: Path, records: Iterable[VideoRecord], folder: VideoFolder | None
 ) -> tuple[list[VideoRecord], dict[str, Path]]:
-    """One record a video, with all labels of its rows, and the files by id."""
+    """One record per video, with all labels of its rows, and the files by id."""
     groups: dict[Path | str, list[VideoRecord]] = {}
     for record in records:
         parts = _inside(folder, record.id).split("/")

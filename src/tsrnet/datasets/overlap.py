@@ -22,7 +22,7 @@ def shipped_overlap(name: str) -> Path | None:
 def read_overlap(path: Path, *, classes: Sequence[str], trimmed_classes: Sequence[str]) -> dict[str, str]:
     """Untrimmed label -> trimmed label of a CSV file with the columns `untrimmed,trimmed`.
 
-    `activitynet_label,ucf101_label` are taken too; further columns do not matter. Raises UserError for a
+    `activitynet_label,ucf101_label` are accepted, too; other columns are ignored. Raises UserError for a
     file without pairs, a label that is not in `classes` or `trimmed_classes`, an untrimmed label twice.
     """
     header = read_text(path).partition("\n")[0]

@@ -17,7 +17,7 @@ from tsrnet.core.settings import is_name, shown
 AMBIGUOUS = "Ambiguous"
 """THUMOS14's name for segments that are unclear."""
 _COMPARED = 100
-"""Characters of a label that is not known for which the nearest class is searched."""
+"""Characters of an unknown label that are compared to find the nearest class."""
 
 
 @dataclass(frozen=True)
@@ -124,12 +124,12 @@ class Annotations:
 def check_records(
     path: Path, records: Iterable[VideoRecord], *, classes: Sequence[str] | None = None
 ) -> Annotations:
-    """The records as they are, with a remark for each that is kept though it is odd.
+    """The unchanged records, with a remark on each one that is odd.
 
-    Odd are segments that are empty, exact duplicates, or outside the video. Raises UserError that names
-    `path` and the video for a duplicate or unsafe id, a duration that is not above 0, an inverted
-    segment, a time that is negative or not finite, and a label that is not among `classes`. A label
-    without a segment in a video that has some is odd, too, and a segment of another label.
+    Odd are empty segments, exact duplicates, segments outside the video, a label without a segment in a video
+    that has some, and a segment of another label. Raises UserError that names `path` and the video for a
+    duplicate or unsafe id, a duration that is not above 0, an inverted segment, a time that is negative or
+    not finite, and a label that is not among `classes`.
     """
     kept: dict[str, VideoRecord] = {}
     remarks: list[str] = []
@@ -161,7 +161,7 @@ def check_records(
 
 
 def split_ambiguous(record: VideoRecord) -> VideoRecord:
-    """The record with its Ambiguous segments apart: they are no class."""
+    """Move the Ambiguous segments of a record to `ambiguous`: they are no class."""
     if AMBIGUOUS not in record.labels:
         return record
     segments = tuple(segment for segment in record.segments if segment.label != AMBIGUOUS)
@@ -171,7 +171,7 @@ def split_ambiguous(record: VideoRecord) -> VideoRecord:
 
 
 def check_segment(segment: Segment, *, where: str) -> None:
-    """UserError that begins with `where` unless 0 <= start <= end, both finite."""
+    """Raise UserError that begins with `where` unless 0 <= start <= end, both finite."""
     if not 0 <= segment.start_s <= segment.end_s < math.inf:
         raise UserError(
             f"{where}: got segment {_text(segment)}, need finite seconds with 0 <= start <= end; correct it"
@@ -179,7 +179,7 @@ def check_segment(segment: Segment, *, where: str) -> None:
 
 
 def check_label(label: str, classes: Sequence[str], *, where: str) -> None:
-    """UserError that begins with `where` and offers the nearest class, unless `label` is a class."""
+    """Raise UserError that begins with `where` and offers the nearest class, unless `label` is a class."""
     if label not in classes:
         nearest = get_close_matches(label[:_COMPARED], classes, n=1, cutoff=0)
         offer = f"; did you mean {nearest[0]!r}?" if nearest else ""

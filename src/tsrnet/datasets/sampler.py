@@ -1,7 +1,7 @@
 """Which videos make a batch, and which trimmed clip goes with each (D11).
 
-Everything is a function of (seed, position in training), so a training that was cut off goes on
-with just the batches that were left.
+Everything is a function of (seed, position in training), so a training that was stopped continues with
+exactly the batches that were left.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class FeatureDataset(Dataset[Sample]):
         return self._with_labels(index, torch.from_numpy(self._read(index)))
 
     def sample(self, index: int, seed: tuple[int, ...]) -> Sample:
-        """A video as training takes it; `seed` decides what of it is sampled, and how it is augmented."""
+        """A video for training; `seed` decides which snippets are sampled and how they are augmented."""
         features, rng = self._read(index), np.random.default_rng(seed)
         if self._sampler is None:
             chosen = self._batches.choose(len(features), rng)
@@ -93,9 +93,9 @@ class Draw:
 class TrainingSampler(DistributedSampler[Draw]):
     """Videos in one shuffled pass after another; each of several processes takes its part of every batch.
 
-    Batches run on across passes, so each has `batch_size` videos. An epoch has as many batches as hold
-    all videos, rounded up to whole optimiser steps. Every iteration goes on at batch number `start()`
-    of the training to the end of that epoch, so a resumed training draws just what was left.
+    Batches continue across passes, so each has `batch_size` videos. An epoch has enough batches for all
+    videos, rounded up to whole optimiser steps. Every iteration goes from batch number `start()` of the
+    training to the end of that epoch, so a resumed training draws exactly what was left.
 
     Args:
         num_videos: of the training set.
@@ -162,7 +162,7 @@ class TrainingSampler(DistributedSampler[Draw]):
                 yield Draw(int(order[place]), position)
 
     def _share(self, positions: range) -> range:
-        """What of a batch this process takes; with pairs, neighbours."""
+        """The positions of a batch that this process takes; with pairs, they are consecutive."""
         if not self._pairs:
             return positions[self.rank :: self.num_replicas]
         size = self._batch_size // self.num_replicas

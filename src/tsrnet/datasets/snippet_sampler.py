@@ -1,4 +1,4 @@
-"""Which snippets of a video a training step sees; end to end a few, jittered, seen through one camera."""
+"""Which snippets of a video a training step sees; end to end, a few that are augmented alike."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _STILL = 127.5
 
 @pydantic_dataclass(frozen=True, config=KNOWN_KEYS)
 class SamplingSettings:
-    """`num_snippets` of a video a step; augmentation by up to `rotation` degrees, crops of at least `crop`
-    of a side, and mirrored or not (`mirror`), the same for all snippets of a video.
+    """`num_snippets` of a video per step. All its snippets get the same augmentation: rotation by up to
+    `rotation` degrees, a crop of at least `crop` of a side, and mirroring (`mirror`).
     """
 
     num_snippets: Annotated[int, Field(ge=2), NotBool] = 16
@@ -35,7 +35,7 @@ class SamplingSettings:
 
 
 def sample_snippets(length: int, count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """One snippet from each of `count` equal parts of a video, in order (TSN); all of a shorter one."""
+    """One snippet from each of `count` equal parts of a video, in order (TSN); all of a shorter video."""
     if length <= count:
         return np.arange(length)
     edges = np.linspace(0, length, count + 1)
@@ -47,8 +47,8 @@ def sample_snippets(length: int, count: int, rng: np.random.Generator) -> npt.ND
 class BatchSettings:
     """How a batch of features is drawn.
 
-    `pairs`: of videos that share a class, in every batch. `max_snippets`: of a longer video, so many take
-    part, None for all; `snippets`: one of each equal part ("spread"), or neighbours ("crop").
+    `pairs`: number of pairs of videos that share a class, in every batch. `max_snippets`: number of snippets
+    of a longer video, None for all. `snippets`: one from each equal part ("spread"), or neighbours ("crop").
     """
 
     pairs: Natural = 0
@@ -56,7 +56,7 @@ class BatchSettings:
     snippets: Literal["spread", "crop"] = "spread"
 
     def choose(self, length: int, rng: np.random.Generator) -> slice | npt.NDArray[np.int64]:
-        """Of a video of so many snippets."""
+        """Choose the snippets of a video of `length` snippets."""
         if self.max_snippets is None or length <= self.max_snippets:
             return slice(None)
         if self.snippets == "spread":
@@ -66,13 +66,13 @@ class BatchSettings:
 
 
 PLAIN_BATCHES = BatchSettings()
-"""Whole videos, each once a pass."""
+"""Whole videos, each once per pass."""
 
 
 def augment(pixels: Tensor, stream: str, settings: SamplingSettings, rng: np.random.Generator) -> Tensor:
-    """Rotate, crop and mirror all snippets of a video alike; flow turns and grows with the picture.
+    """Rotate, crop and mirror all snippets of a video alike; flow vectors turn and grow with the picture.
 
-    (n, h, w, 3) or (n, 10, h, w) uint8, also the result.
+    Takes and returns (n, h, w, 3) or (n, 10, h, w) uint8.
     """
     angle = float(rng.uniform(-settings.rotation, settings.rotation))
     share = float(rng.uniform(settings.crop, 1.0))
@@ -95,7 +95,7 @@ def augment(pixels: Tensor, stream: str, settings: SamplingSettings, rng: np.ran
 
 
 def _turn_flow(images: Tensor, angle: float, *, zoom: float, mirrored: bool) -> Tensor:
-    """The vectors of flow images as they are after the picture was turned (degrees, anticlockwise)."""
+    """Turn and scale the vectors of flow images like the picture (degrees, anticlockwise)."""
     fields = images.float() - _STILL
     x, y = fields[:, 0::2], fields[:, 1::2]
     cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))

@@ -1,4 +1,4 @@
-"""Which videos train and which test, by what annotation files call their subsets."""
+"""Which videos train and which test, by the names of the subsets in annotation files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SUBSETS = {
     "test": "testing",
     "testing": "testing",
 }
-"""What annotation files call their subsets, in lower case, and what is meant. See `split_subsets`."""
+"""Names of subsets in annotation files, in lower case, and their meaning. See `split_subsets`."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Parts:
 
     @property
     def remarks(self) -> list[str]:
-        """On subsets that are left out and on test videos without the segments that others have."""
+        """Remarks on subsets that are left out, and on test videos without segments if others have some."""
         remarks = [
             f"the subset {name!r} is left out ({counted(count, 'video')})."
             for name, count in self.left_out.items()
@@ -57,7 +57,7 @@ class Parts:
         return remarks
 
     def check(self, path: Path, *, test: bool = True) -> Parts:
-        """Itself; UserError that names `path` without videos to train on or, with `test`, to test on."""
+        """Return itself; UserError that names `path` if no videos train or, with `test`, none test."""
         if not self.train:
             raise UserError(
                 f"{path}: got no video with labels to train on ({self.understood}); need a subset training"
@@ -83,7 +83,7 @@ def split_subsets(records: Iterable[VideoRecord]) -> Parts:
         parts.setdefault(SUBSETS.get(record.subset.lower(), ""), []).append(record)
     training = "training" if "training" in parts else "validation"
     labelled = any(record.labels for record in parts.get("testing", ()))
-    testing = "testing" if labelled else "validation"  # of which nothing is left where it trains
+    testing = "testing" if labelled else "validation"  # empty if the validation videos train
     train, test = tuple(parts.pop(training, ())), tuple(parts.pop(testing, ()))
     return Parts(train, test, Counter(record.subset for others in parts.values() for record in others))
 
@@ -99,7 +99,7 @@ def train_and_test(
 ) -> VideoDataset:
     """The dataset of these parts; training videos without a label are left out, test videos are kept.
 
-    `classes`: None: those that occur. Raises UserError that names `source` as `Parts.check` does.
+    `classes`: None for those that occur. Raises UserError that names `source` as `Parts.check` does.
     """
     said = list(remarks)
     said += [

@@ -89,7 +89,7 @@ def read_thumos14(
 
 
 def _records(annotations: Path) -> Iterable[VideoRecord]:
-    """Unchecked records, whoever wrote the annotations."""
+    """Unchecked records of annotations in any of these forms."""
     if not annotations.is_dir():
         return activitynet_records(annotations, read_database(annotations))
     others = records_of_others(annotations)
@@ -97,7 +97,7 @@ def _records(annotations: Path) -> Iterable[VideoRecord]:
 
 
 def left_out_of(test_list: str) -> dict[str, str]:
-    """{test video: reason} of those that a test list ("210", "211", "212", "213") leaves out."""
+    """{test video: reason} of the videos that a test list ("210", "211", "212", "213") leaves out."""
     lists = read_json(_TEST_LISTS)["left_out"]
     if test_list not in lists:
         raise UserError(f"THUMOS14 test_list: got {test_list!r}, need one of {', '.join(lists)}")

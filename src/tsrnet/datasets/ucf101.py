@@ -20,7 +20,7 @@ def read_ucf101(
     """The clips of a split (1, 2 or 3), of `classes` only if these are given.
 
     `annotations` holds classInd.txt, trainlist0N.txt and testlist0N.txt; a clip is
-    `<videos>/<class>/<id>.avi`, or with another suffix of a video, whatever the lists say. Raises
+    `<videos>/<class>/<id>.avi`, or has another video suffix than in the lists. Raises
     UserError for a missing or malformed file and an unknown class.
     """
     if split not in (1, 2, 3):

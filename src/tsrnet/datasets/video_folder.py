@@ -1,4 +1,4 @@
-"""The video files of a folder, found by what a table or a list calls them."""
+"""Finds the video files of a folder by their names in a table or a list."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tsrnet.datasets.records import listed
 
 
 class VideoFolder:
-    """The video files of a folder with the usual suffixes; hidden files are passed over.
+    """The video files of a folder with the usual suffixes; hidden files are ignored.
 
     Args:
         folder: need not exist.
-        patterns: which files; the default is all of them, in folders below, too.
+        patterns: which files; the default is all files, also in subfolders.
     """
 
     def __init__(self, folder: Path, *patterns: str) -> None:
@@ -32,7 +32,7 @@ class VideoFolder:
                 index.setdefault(key, []).append(name)
 
     def find(self, name: str) -> Path | None:
-        """The file with this path inside the folder, file name or id; the suffix may be another.
+        """The file with this path inside the folder, file name or id; the suffix may differ.
 
         Raises UserError where several files fit.
         """
@@ -47,14 +47,14 @@ class VideoFolder:
         return None
 
     def of_ids(self, ids: Iterable[str]) -> dict[str, Path]:
-        """Id -> file of those that are there; of several suffixes .mp4 comes first."""
+        """Id -> file for the files that exist; .mp4 is preferred to other suffixes."""
         found = ((video_id, self.find(f"{video_id}.mp4")) for video_id in ids)
         return {video_id: path for video_id, path in found if path}
 
 
 def without_suffix(name: str) -> str:
     """A file name or path without the suffix of a video; anything else as it is."""
-    from tsrnet.video.video_file import SUFFIXES  # loads the decoders, which scoring does without
+    from tsrnet.video.video_file import SUFFIXES  # loads the decoders, which scoring does not need
 
     return name.removesuffix(suffix) if (suffix := PurePath(name).suffix).lower() in SUFFIXES else name
 

@@ -22,14 +22,14 @@ from tsrnet.metrics.protocols import Protocol
 from tsrnet.metrics.recognition import recognition_metrics
 
 EXTERNAL_DATA = {"used": True, "details": "trimmed videos for knowledge transfer, pretrained backbone"}
-"""What a submission in ActivityNet's format has to say of it."""
+"""What a submission in ActivityNet's format must state about external data."""
 
 
 @dataclass(frozen=True)
 class Results:
-    """Of the videos with indices `videos`, ascending: detections in the order of `submission`, and stream
-    -> (videos, classes) probabilities; `attention` (rows, 3): index of the stream, mean attention inside and
-    outside segments."""
+    """Results of the videos with the ascending indices `videos`: detections in the order of `submission`, and
+    stream -> (videos, classes) probabilities. `attention` (rows, 3): index of the stream, mean attention
+    inside and outside segments."""
 
     videos: Ints
     detections: Segments
@@ -114,7 +114,7 @@ class VideoEvaluator(Metric):
             stream: recognition_metrics(scores, labels[has], missing=missing)
             for stream, scores in results.probabilities.items()
         }
-        if not any(record.segments for record in records):  # labels are all there is
+        if not any(record.segments for record in records):  # there are only labels
             return {"recognition": recognition, "detection": None}
         detection = self.protocol.detection_metrics(
             results.detections, self._truth(videos), self.classes, self._truth(videos, "ambiguous")
@@ -122,7 +122,7 @@ class VideoEvaluator(Metric):
         return {"recognition": recognition, "detection": detection}
 
     def _truth(self, videos: Ints, kind: str = "segments") -> Segments:
-        """The annotated segments of these videos, those of classes that the network lacks as class -1."""
+        """The annotated segments of these videos; classes that the network lacks are class -1."""
         label = {name: index for index, name in enumerate(self.classes)}
         found: list[tuple[int, Segment]] = [
             (int(video), segment) for video in videos for segment in getattr(self.records[video], kind)

@@ -1,4 +1,4 @@
-"""From the predictions of the streams to what is reported of each test video."""
+"""Turns the predictions of the streams into the results of each test video."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def localize_videos(
 
 
 def _groups(lengths: Sequence[int], size: int) -> list[list[int]]:
-    """Positions in order, together as long as number x longest stays below `size`."""
+    """Group the positions in order, as long as number x longest stays below `size`."""
     groups: list[list[int]] = [[]]
     longest = 0
     for position, length in enumerate(lengths):
@@ -135,7 +135,7 @@ def _fused(
     settings: LocalizationSettings,
     rates: Tensor,
 ) -> Tensor:
-    """(rows, time) scores of eq. (11) of pairs of a video and a class; of one stream those of (10)."""
+    """(rows, time) scores of eq. (11) for pairs of a video and a class; for one stream those of (10)."""
     scores = {
         name: weighted_scores(attention[name][video], one.activations_of(video, label))
         for name, one in streams.items()
@@ -150,7 +150,7 @@ def _fused(
 
 
 def _scores_of(streams: Sequence[PredictionBatch], row: int, rate_hz: float) -> VideoScores:
-    """What all streams say of one video of their batch."""
+    """The predictions of all streams for one video of their batch."""
     length = len(streams[0].activations[row])
     return VideoScores(
         np.stack([one.probabilities[row].double().numpy() for one in streams]),
@@ -161,7 +161,7 @@ def _scores_of(streams: Sequence[PredictionBatch], row: int, rate_hz: float) -> 
 
 
 def _by_video(runs: Runs, video: Tensor, label: Tensor, num_videos: int) -> list[DetectedRuns]:
-    """Rows are in order of their videos, so runs are too."""
+    """Split the runs by video. The rows are in the order of the videos, so the runs are, too."""
     ends = torch.bincount(video[runs.row], minlength=num_videos).cumsum(0).tolist()
     columns = [c.numpy() for c in (label[runs.row], runs.start.double(), runs.stop.double(), runs.score)]
     split = [np.split(column, ends[:-1]) for column in columns]

@@ -42,7 +42,7 @@ class VideoPredictions:
     activations: npt.NDArray[np.float16]
 
     def to(self, device: Any, **_: Any) -> VideoPredictions:
-        """Itself, in memory: Lightning moves what `predict` returns."""
+        """Return itself, which stays in memory: Lightning moves what `predict` returns."""
         return self
 
 
@@ -69,7 +69,7 @@ class PredictionBatch:
     probabilities: Tensor
     logits: Tensor
     weights: Tensor
-    activations: tuple[npt.NDArray[np.float16], ...]  # of each video, not padded: most is never used
+    activations: tuple[npt.NDArray[np.float16], ...]  # one per video, not padded: most is never used
 
     @classmethod
     def of(cls, videos: Sequence[VideoPredictions]) -> PredictionBatch:
@@ -86,7 +86,7 @@ class PredictionBatch:
         )
 
     def activations_of(self, video: Tensor, label: Tensor) -> Tensor:
-        """(pairs, time) float32 of pairs of a video, in order, and a class."""
+        """(pairs, time) float32 for pairs of a video, in order, and a class."""
         chosen = torch.zeros(len(video), self.mask.shape[1])
         ends = torch.bincount(video, minlength=len(self.ids)).cumsum(0).tolist()
         for block, start, end in zip(self.activations, [0, *ends[:-1]], ends, strict=True):
@@ -96,9 +96,9 @@ class PredictionBatch:
 
 
 class PredictionStore:
-    """A folder with the predictions of one network for all test videos: `<position>.safetensors` of each.
+    """A folder with the predictions of one network for all test videos: `<position>.safetensors` for each.
 
-    The folder appears only when it is complete, sealed. Memory holds one batch at a time.
+    The folder appears only when it is complete and sealed. Memory holds one batch at a time.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -165,7 +165,7 @@ class PredictionWriter(BasePredictionWriter):
             (self._written / _VIDEOS).write_text(json.dumps(lengths))
             (self._written / "identity.json").write_text(json.dumps(self._identity, indent=1, sort_keys=True))
             seal(self._written, sorted(path.name for path in self._written.iterdir()))
-            if self._store.folder.is_dir():  # of a stage that has lost its index
+            if self._store.folder.is_dir():  # left by a stage that has lost its index
                 shutil.rmtree(self._store.folder)
             self._written.replace(self._store.folder)
         trainer.strategy.barrier()

@@ -97,7 +97,7 @@ class VideoDetections:
     ) -> None:
         """Write the timeline as PNG: frames, detections, scores, class activations, attention.
 
-        `title`: None: the name of the file. `truth`: the annotated segments. `frames`: those of the video.
+        `title`: None for the name of the file. `truth`: the annotated segments. `frames`: draw frames, too.
         """
         result, top = self.result, self.classes[self.result.top]
         length = len(result.score)
@@ -123,13 +123,13 @@ class VideoDetections:
     def to_html(self, path: str | Path, *, video_id: str | None = None) -> None:
         """Write one HTML page with the video (up to 50 MB, else thumbnails) and its timeline.
 
-        `video_id`: of the video in the files that the page exports; None: the name of its file.
+        `video_id`: id of the video in the files that the page exports; None: the name of its file.
         """
         top, kind = self.classes[self.result.top], _PLAYABLE.get(self.video.suffix.lower())
         embedded = kind and self.video.stat().st_size <= MAX_EMBEDDED_BYTES
         times_s = evenly_spaced(self.duration_s, _THUMBNAILS)
         frames = frames_of(self.video, times_s, size=_THUMBNAIL_SIZE)
-        # A still stands for the time from halfway to the one before it.
+        # A thumbnail begins halfway between the one before it and itself.
         starts_s = [time_s - self.duration_s / _THUMBNAILS / 2 for time_s in times_s]
         curves: dict[str, npt.NDArray[np.float32]] = {f"score {top}": self.result.score}
         for stream, activation in self.result.activations.items():
@@ -153,7 +153,7 @@ class VideoDetections:
 
 
 def submission_of(videos: Mapping[str, VideoDetections]) -> dict[str, Any]:
-    """ActivityNet's submission format, which `tsrnet.score` reads, of videos by their ids."""
+    """The detections of videos, by id, in ActivityNet's submission format, which `tsrnet.score` reads."""
     results = {
         video_id: [
             {"label": d.label, "segment": [d.start_s, d.end_s], "score": d.score} for d in one.detections
@@ -183,7 +183,7 @@ def write_clip(video: Path, path: Path, *, start_s: float, end_s: float) -> None
 
 
 def evenly_spaced(duration_s: float, number: int = 12) -> list[float]:
-    """Seconds in the middle of so many equal parts."""
+    """Seconds in the middle of `number` equal parts."""
     return [(part + 0.5) * duration_s / number for part in range(number)]
 
 

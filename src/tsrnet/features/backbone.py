@@ -29,12 +29,12 @@ class Backbone(nn.Module):
     """A network without its classifier, for one stream.
 
     Args:
-        name: `resnet10`, `efficientnet_lite0`, a name of torchvision's (`resnet101`, `convnext_tiny`;
-            `r2plus1d_18`, `s3d` and others take clips, of RGB only), `timm/NAME` or `open_clip/NAME[:TAG]`;
-            of two names with a + between, the first is for RGB and the second for flow.
-        stream: "rgb" takes (n, h, w, 3), clips (n, t, h, w, 3), of uint8; "flow" takes (n, 10, h, w)
+        name: `resnet10`, `efficientnet_lite0`, a torchvision name (`resnet101`, `convnext_tiny`;
+            `r2plus1d_18`, `s3d` and others take clips, of RGB only), `timm/NAME` or `open_clip/NAME[:TAG]`.
+            If two names are joined by +, the first is for RGB and the second for flow.
+        stream: "rgb" takes uint8 images (n, h, w, 3) or clips (n, t, h, w, 3); "flow" takes (n, 10, h, w)
             floats in [-1, 1].
-        weights: the name of published ones, see `imagenet_weights`; the path of a file; None: random.
+        weights: a name of published weights, see `imagenet_weights`; the path of a file; None: random.
 
     Raises UserError for a name that is not known, or whose library is not installed, and for weights
     that cannot be downloaded or are of another network.
@@ -68,7 +68,7 @@ class Backbone(nn.Module):
 
     @torch.inference_mode()
     def features(self, snippets: npt.NDArray[np.generic]) -> npt.NDArray[np.float16]:
-        """(n, d) of n snippets in memory, computed where the weights are, on CUDA in half precision."""
+        """(n, d) of n snippets, computed on the device of the weights; on CUDA in half precision."""
         device, rows = self.mean.device, torch.from_numpy(snippets)
         at_once = _CLIPS_AT_ONCE[device.type] if self.takes_clips else len(rows)
         with torch.autocast(device.type, torch.float16, enabled=device.type == "cuda"):
@@ -77,7 +77,7 @@ class Backbone(nn.Module):
         return features
 
     def check(self, settings: SnippetSettings) -> None:
-        """Raises UserError where the network cannot take snippets of these settings."""
+        """Raise UserError if the network cannot take snippets of these settings."""
         if self.stream == "rgb" and self.takes_clips != (settings.clip is not None):
             need, preset = "null", "resnet101"
             if self.takes_clips:
@@ -114,7 +114,7 @@ def _library(name: str) -> _Library:
 
 
 def _of_stream(names: str, stream: str) -> str:
-    """Of two names with a + between, the one for a stream."""
+    """The name for a stream, of two names that are joined by +."""
     rgb, _, flow = names.partition("+")
     return flow if flow and stream == "flow" else rgb
 
@@ -126,21 +126,21 @@ def _own(name: str, weights: str, stream: str) -> tuple[str, str]:
 
 
 def imagenet_weights(name: str, weights: str) -> str | None:
-    """The library's own name of published weights, which identifies them; None where it has no such ones.
+    """The library's own name of published weights, which identifies them; None if it has no such weights.
 
-    `weights`: such a name, or "pretrained", "imagenet" or "kinetics": the newest that there are.
+    `weights`: such a name, or "pretrained", "imagenet" or "kinetics" for the newest weights.
     """
     return _library(name).published(name, weights)
 
 
 def weights_file(name: str, weights: str, *, stream: str) -> Path | None:
-    """The file that `weights` names for a stream; None where it names published ones."""
+    """The file that `weights` names for a stream; None if it names published weights."""
     path = Path(_own(name, weights, stream)[1])
     return path if path.is_file() else None
 
 
 def weights_identity(name: str, weights: str) -> str:
-    """Which weights these are, whatever they are called: published name or checksum; of two networks, both.
+    """The identity of weights: their published name or checksum; for two networks, both.
 
     `load_backbone` takes the names, but no checksum.
     """
@@ -155,11 +155,11 @@ def weights_identity(name: str, weights: str) -> str:
 
 
 def load_backbone(name: str, *, stream: str, weights: str) -> Backbone:
-    """A frozen backbone with published weights, or those of a file.
+    """A frozen backbone with published weights or those of a file.
 
-    A file is a state dict, as the library of the network saves it (for flow, the first convolution is
-    then inflated from RGB) or as a `Backbone` does. Of two networks, `weights` may be two with a +
-    between.
+    A file is a state dict, as the library of the network saves it (for flow, the first convolution is then
+    inflated from RGB) or as a `Backbone` does. For two networks, `weights` may be two names that are joined
+    by +.
     """
     own, source = _own(name, weights, stream), weights_file(name, weights, stream=stream)
     published = None if source else imagenet_weights(*own)

@@ -1,4 +1,4 @@
-"""The networks over snippets of one video after another, always as many at a time."""
+"""Runs the networks on the snippets of one video after another, in batches of one size."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tsrnet.video.video_file import VideoFile
 
 
 class Batches:
-    """Takes the chunks of each video in order, writes its features when the last of them is done.
+    """Takes the chunks of each video in order and writes its features after the last chunk.
 
-    Batches go across videos, and a rest is filled up: with another number of rows a library may take
-    another way to the same features, and what was killed would not go on to the same bytes.
-    `failed(video, reason)` is told of features that are not finite, which are not written.
+    Batches continue across videos, and the last one is padded. With another number of rows a library may
+    compute slightly different features, and a killed extraction would not continue with the same bytes.
+    `failed(video, reason)` is called for features that are not finite; these are not written.
     """
 
     def __init__(
@@ -37,10 +37,10 @@ class Batches:
         self._num_rows = 0  # snippets that wait
         self._pixels: dict[str, deque[npt.NDArray[np.generic]]] = {stream: deque() for stream in backbones}
         self._features: dict[str, list[npt.NDArray[np.generic]]] = {stream: [] for stream in backbones}
-        self._video: dict[str, list[npt.NDArray[np.generic]]] = {}  # features of the one that is not complete
+        self._video: dict[str, list[npt.NDArray[np.generic]]] = {}  # features of the incomplete video
 
     def seconds_per_snippet(self, snippets: Snippets) -> float:
-        """What the networks take, by the second of two batches of these snippets."""
+        """The time that the networks take, measured on the second of two batches of these snippets."""
         spent_s = 0.0
         for stream, backbone in self._backbones.items():
             rows = np.resize(getattr(snippets, stream), (self._size, *getattr(snippets, stream).shape[1:]))
@@ -59,7 +59,7 @@ class Batches:
             self._run(self._size)
 
     def finish(self) -> None:
-        """Run what is left, which is less than a batch."""
+        """Run the snippets that are left, less than a batch."""
         if self._num_rows:
             self._run(self._num_rows)
 
@@ -74,7 +74,7 @@ class Batches:
 
     @staticmethod
     def _take(waiting: deque[npt.NDArray[np.generic]], num_rows: int) -> npt.NDArray[np.generic]:
-        """Remove the first rows; only they are copied, as clips are views in which frames are shared."""
+        """Remove the first rows. Only they are copied, because clips are views that share frames."""
         parts: list[npt.NDArray[np.generic]] = []
         while num_rows:
             part = waiting.popleft()

@@ -1,7 +1,7 @@
-"""Videos to features: worker processes decode, flow and networks take turns on what there is.
+"""Turns videos into features: worker processes decode, then come flow and networks.
 
-On a CPU the workers compute the flow too, each pair in one core's cache. With a GPU they only decode,
-and flow and networks run there, 64 snippets at a time, while they decode on.
+On a CPU the workers compute the flow too, each pair in one core's cache. With a GPU they only decode. Flow
+and networks run on the GPU, 64 snippets at a time, while the workers continue.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from tsrnet.video.time_grid import TimeGrid
 from tsrnet.video.video_file import Examined, ReadingSettings, VideoFile, examine
 
 FLOW_HERE = frozenset({"cuda"})
-"""Devices that compute the flow themselves, in this process, where torch does it."""
+"""Devices that compute the flow in this process, if the method uses torch."""
 _WORTH_AN_ESTIMATE = 300
-"""Snippets from which on the time is estimated before the start."""
+"""The time is estimated before the start for this number of snippets or more."""
 
 
 @dataclass(frozen=True)
 class Extraction:
     """How pixels become features: snippets, reading, number of worker processes (0: one per core).
 
-    `images`: stream -> where its pixels are kept as 8-bit images as well.
+    `images`: stream -> where its pixels are also kept as 8-bit images.
     """
 
     snippets: SnippetSettings = field(default_factory=SnippetSettings)
@@ -59,8 +59,8 @@ def extract(
 ) -> dict[str, str]:
     """Write the features that are missing; return {video id: reason} of videos that failed.
 
-    A video that cannot be read, hangs or kills its process is written off, the others go on. The
-    networks run where their weights are. Raises UserError where a network cannot take such pixels.
+    A video that cannot be read, hangs or kills its process is skipped; the others continue. The networks run
+    on the device of their weights. Raises UserError if a network cannot take such pixels.
     """
     missing = [video for video in videos if is_missing(video, store, tuple(backbones), settings)]
     if not missing:
@@ -83,7 +83,7 @@ def extract(
         flow_here,
         device if flow_here else "cpu",
     )
-    one_thread = "flow" in backbones and not flow_here  # more of them would fight the workers for the cores
+    one_thread = "flow" in backbones and not flow_here  # more would compete with the workers for the cores
     with _threads(1 if one_thread else torch.get_num_threads()), worker_pool(settings.workers) as pool:
         chunks = list(_chunks(missing, pool, failed, settings.reading, what))
         num_snippets = sum(map(len, chunks))
@@ -130,7 +130,7 @@ def _threads(number: int) -> Iterator[None]:
 
 
 def _check(backbones: Mapping[str, Backbone], settings: Extraction) -> None:
-    """What is wrong for every video is an error before the first."""
+    """Raise UserError before the first video for settings that are wrong for every video."""
     if settings.snippets.clip and "rgb" in settings.images:
         raise UserError(
             "backbone.finetune: got true with a network for clips, need a network for images;"
@@ -143,7 +143,7 @@ def _check(backbones: Mapping[str, Backbone], settings: Extraction) -> None:
 
 
 def is_missing(video: VideoFile, store: FeatureStore, streams: Sequence[str], settings: Extraction) -> bool:
-    """Whether something of what is asked for is not there."""
+    """Return whether a requested file of the video is missing."""
     return not all(store.path(stream, video.id).exists() for stream in streams) or not all(
         images.path(video.id).exists() for images in settings.images.values()
     )
@@ -156,7 +156,7 @@ def _chunks(
     reading: ReadingSettings,
     what: str,
 ) -> Iterator[Chunk]:
-    """The chunks of all videos that can be used; the others have `failed`."""
+    """Yield the chunks of all videos that can be used; call `failed` for the others."""
     look = partial(examine, backend=reading.backend)
     opened = pool.map(look, videos, timeout_s=reading.timeout_s, lost=partial(Examined, 0))
     for video, found in track(opened, total=len(videos), what=f"opening the videos of {what}"):
@@ -168,7 +168,7 @@ def _chunks(
 def _seconds_per_snippet(
     chunks: Sequence[Chunk], pool: Workers, reader: ChunkReader, batches: Batches, limit_s: float
 ) -> float:
-    """By two snippets of some chunks, measured once all processes run and all is compiled."""
+    """Measure two snippets of some chunks, once all processes run and all code is compiled."""
     spread = [chunks[i] for i in np.linspace(0, len(chunks) - 1, 4 * pool.number).astype(int)]
     parts = [replace(chunk, stop=min(chunk.start + 2, chunk.stop)) for chunk in spread]
     for _ in range(2):
@@ -182,7 +182,7 @@ def _seconds_per_snippet(
     start = time.monotonic()
     snippets = reader.complete(readable[0])
     here_s = (time.monotonic() - start) / 2 + batches.seconds_per_snippet(snippets)
-    if not reader.decodes_only:  # then the networks take their time from the workers' cores
+    if not reader.decodes_only:  # then the networks use the same cores as the workers
         read_s += here_s / pool.number
     return max(read_s, here_s)
 

@@ -21,10 +21,10 @@ from tsrnet.core.settings import Number, shown
 from tsrnet.video.time_grid import MIN_SNIPPETS, TimeGrid
 
 STREAMS = ("rgb", "flow")
-"""What the stream "joint" has side by side; other names are streams that stand alone."""
+"""The streams that "joint" puts side by side; other names are independent streams."""
 JOINT = "joint"
 MAX_LENGTH_DIFFERENCE = 2
-"""Snippets by which two streams of a video may differ: other extractors drop a last stack."""
+"""Snippets by which the lengths of two streams may differ: other extractors drop the last stack."""
 
 PLACEMENT = ("rate_hz", "offset_s", "width_s")
 """Keys of features.json that say when snippets are: those of `TimeGrid`."""
@@ -71,7 +71,7 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _short(said: dict[str, Any]) -> dict[str, Any]:
-    """What features.json says, with a checksum in place of one number a video."""
+    """The content of features.json, with a checksum in place of numbers per video."""
     short = dict(said)
     for key in PLACEMENT:
         if isinstance(numbers := said.get(key), dict):
@@ -81,9 +81,9 @@ def _short(said: dict[str, Any]) -> dict[str, Any]:
 
 
 def _grid(path: Path, said: dict[str, Any], video_id: str | None, rate_hz: float | None = None) -> TimeGrid:
-    """When the snippets of a video are by what features.json says, of a video that it lacks the rest.
+    """The time grid of a video by features.json, with defaults for missing values.
 
-    `rate_hz`: where it says none.
+    `rate_hz`: used if features.json has none.
     """
     where = str(path) if video_id is None else f"{path}: video {shown(video_id)}"
     given = {} if rate_hz is None else {"rate_hz": rate_hz}
@@ -135,7 +135,7 @@ class FeatureStore:
         return self._said[1]
 
     def claim(self, identity: dict[str, Any]) -> None:
-        """Write what makes the next features; UserError if the present ones were made differently.
+        """Write the identity of the next features; UserError if the present ones were made differently.
 
         The "versions" of libraries may differ.
         """
@@ -160,7 +160,7 @@ class FeatureStore:
             )
 
     def time_grid(self, video_id: str, num_snippets: int, duration_s: float | None) -> TimeGrid:
-        """When the snippets of a video are, by features.json; without a rate there, it is n / duration.
+        """When the snippets of a video are, by features.json; if it has no rate, the rate is n / duration.
 
         Raises UserError if features.json has no entry for the video, or an invalid one.
         """
@@ -210,7 +210,7 @@ class FeatureStore:
     def problem(
         self, video_id: str, streams: Sequence[str], *, num_features: int | None = None
     ) -> str | None:
-        """Why a video cannot be used, by the headers of its files; None if it can be used."""
+        """Return why a video cannot be used, by the headers of its files, or None if it can be used."""
         parts = {stream: self._parts(stream, video_id) for stream in streams}
         try:
             shapes = {part: self._load(part, video_id).shape for part in sum(parts.values(), ())}
@@ -236,7 +236,7 @@ class FeatureStore:
         return STREAMS if side_by_side else (stream,)
 
     def _load(self, stream: str, video_id: str) -> Features:
-        """The file, mapped: headers cost little, and a batch is copied from the page cache once."""
+        """Memory-map the file: headers are fast to read, and a batch is copied only once."""
         path = self.path(stream, video_id)
         if not path.exists():
             raise UserError(f"{path}: there are no features of this video; extract or import them first")

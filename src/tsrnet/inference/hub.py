@@ -1,4 +1,4 @@
-"""Networks on the Hugging Face Hub: its client does the work, and looks after logins and its cache."""
+"""Networks on the Hugging Face Hub. Its client handles transfers, logins and the cache."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tsrnet.core.reading import brief
 
 PREFIX = "hf://"
 FILES = ["model.json", "README.md", "*.safetensors"]
-"""Of a folder `model`, and nothing else."""
+"""The only files of a folder `model` that are transferred."""
 
 
 def is_address(run: object) -> bool:
@@ -31,7 +31,7 @@ def download(address: str | Path) -> Path:
 
 
 def upload(folder: Path, repo: str, *, private: bool) -> str:
-    """Put the files of a folder `model` into a repository, which is made if need be; its address."""
+    """Upload a folder `model` to a repository, which is created if needed; return its address."""
     with _hub(f"{repo}: cannot be published") as hub:
         api = hub.HfApi()
         address = api.create_repo(repo, private=private, exist_ok=True)
@@ -47,9 +47,9 @@ def _hub(failed: str) -> Iterator[Any]:
         import huggingface_hub
     except ImportError as error:
         raise UserError("huggingface_hub is not installed; pip install 'tsrnet[hub]'") from error
-    for name in ("httpx", "httpx2"):  # its client of today and of tomorrow log every request
+    for name in ("httpx", "httpx2"):  # the present client and the next one log every request
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
         yield huggingface_hub
-    except Exception as error:  # not logged in, no such repository, no network: whatever the service says
+    except Exception as error:  # not logged in, no such repository, no network: any error of the service
         raise UserError(f"{failed} ({brief(error)}); check the name, or run hf auth login") from error

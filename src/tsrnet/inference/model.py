@@ -80,10 +80,10 @@ class Detector:
             store = FeatureStore((features or Path(temporary)) / self._feature_key)
             failures = {video: f"{video}: there is no such file" for video in videos if not video.is_file()}
             ids = {video: _key(video) for video in videos if video not in failures}
-            files = {video_id: VideoFile(video_id, video) for video, video_id in ids.items()}  # links: once
+            files = {video_id: VideoFile(video_id, video) for video, video_id in ids.items()}  # no duplicates
             start = time.monotonic()
             made = self._config.extraction
-            workers = min(made.settings.workers, os.cpu_count() or 1)  # the run may be of another machine
+            workers = min(made.settings.workers, os.cpu_count() or 1)  # the run may come from elsewhere
             extraction = Extraction(made.snippets, made.reading, workers)
             failed = extract(list(files.values()), store, self._backbones, extraction, what="videos")
             print(f"features: {time.monotonic() - start:.1f} s", flush=True)
@@ -122,13 +122,13 @@ class Detector:
 
     @property
     def _feature_key(self) -> str:
-        """The same for models that see the same features."""
+        """Equal for models that see the same features."""
         text = json.dumps(self._description.features, sort_keys=True)
         tuned = str(self._folder) if self._config.finetune else ""
         return hashlib.sha256((text + tuned).encode()).hexdigest()[:16]
 
     def _load(self, stream: str) -> None:
-        """The network of a stream, with its backbone where that has learned, too."""
+        """Load the network of a stream, with its backbone if that was trained, too."""
         config, described = self._config, self._description
         weights = self._folder / f"{stream}.safetensors"
         build = partial(
@@ -180,7 +180,7 @@ def load(run: str | Path, **localization: Any) -> Detector:
 
 
 def _key(video: Path) -> str:
-    """An id for what a file holds now."""
+    """An id for the present content of a file."""
     state = video.stat()
     text = f"{video.resolve()} {state.st_size} {state.st_mtime_ns}"
     return hashlib.sha256(os.fsencode(text)).hexdigest()[:24]

@@ -1,4 +1,4 @@
-"""The networks of a run as ONNX: from the features of a video to what the localisation needs."""
+"""The networks of a run as ONNX: features of a video in, the inputs of the localisation out."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def export_onnx(run: Path, output: Path) -> list[Path]:
     """Write `<stream>.onnx` for each network of a run into a folder; each is compared with the network.
 
     Input: `features` (time, d) float32 of one video; outputs: `OUTPUTS`. The file names the classes and what
-    made the features. Raises UserError for a model whose operations depend on the length of a video in a
-    way that ONNX has not.
+    made the features. Raises UserError for a model whose operations depend on the length of a video in a way
+    that ONNX does not have.
     """
     if not (find_spec("onnx") and find_spec("onnxruntime")):
         raise UserError("onnx and onnxruntime are not installed; pip install 'tsrnet[onnx]'")
@@ -66,7 +66,7 @@ def _export(
     with atomic_path(path) as part:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of values that a trace keeps: compared below
+                warnings.simplefilter("ignore")  # about values that the trace fixes: compared below
                 torch.onnx.export(
                     head,
                     (torch.randn(_LENGTHS[1], num_features),),
@@ -78,7 +78,7 @@ def _export(
                 )
             _describe(part, described, stream)
             difference = _difference(part, head, num_features)
-        except Exception as error:  # of the exporter and of the runtime: an operation that ONNX has not
+        except Exception as error:  # of exporter or runtime: ONNX lacks an operation
             raise UserError(
                 f"format=onnx: model={model_name(settings)} cannot be exported ({brief(error)}); tsrnet,"
                 " two_stream and stpn can"
@@ -92,7 +92,7 @@ def _export(
 
 
 def _without_backbone(state: State) -> State:
-    """Of a network that was trained through its backbone: the part after the features."""
+    """The weights after the features, for a network that was trained through its backbone."""
     head = {name.removeprefix("head."): value for name, value in state.items() if name.startswith("head.")}
     return head or state
 
@@ -111,7 +111,7 @@ def _difference(path: Path, head: _Head, num_features: int) -> float:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what fails is raised, too
+    options.log_severity_level = 4  # failures are raised anyway
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     largest = 0.0
     for length in _LENGTHS:

@@ -1,8 +1,8 @@
 """BaS-Net's rule, as in its released code.
 
     classes     p^c >= 0.25
-    scores      A' of the suppression branch, scaled by max(0, min) and max(0, max) over the video, between
-                the snippets by lines
+    scores      A' of the suppression branch, scaled by max(0, min) and max(0, max) over the video,
+                interpolated linearly between snippets
     segments    the scaled score > 0 and >= each of 0, 0.025, ..., 0.225
     score       mean inside - mean of a quarter of the length on both sides + 0.2, where what is below the
                 threshold counts as 0
@@ -26,8 +26,8 @@ from tsrnet.localization.suppression import SuppressionSettings, suppressed
 
 @dataclass(frozen=True, config=KNOWN_KEYS)
 class BaSNetRule(SuppressionSettings):
-    """`min_probability` of a class, `thresholds` on the scaled activation, `upsampling`: values a snippet;
-    `bonus` of every score.
+    """`min_probability` of a class, `thresholds` on the scaled activation, `upsampling`: values per snippet;
+    `bonus`: added to every score.
     """
 
     name: Literal["basnet"] = "basnet"

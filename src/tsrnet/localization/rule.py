@@ -1,7 +1,7 @@
-"""The interface of a rule of localisation: what the networks say of one video in, detections out.
+"""The interface of a localisation rule: predictions for one video in, detections out.
 
 A rule is a settings class with `detect`, a pure function of VideoScores. The paper's rule and the refined one
-work on many videos at once (`segments.py`); those of other papers are here, one file each.
+work on many videos at once (`segments.py`); the rules of other papers have one file each.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Run = tuple[float, float, float]
-"""First value, one past the last, score; a value is a snippet, or a part of one where a rule interpolates."""
+"""First value, one past the last, score; a value is a snippet, or a part of one if a rule interpolates."""
 
 
 @dataclass(frozen=True)
 class VideoScores:
-    """What the networks of a run say of one video; the first dimension is the stream, RGB first.
+    """The predictions of a run for one video; the first dimension is the stream, RGB first.
 
     `probabilities` (streams, classes); `weights` (streams, time), the attention after its softmax or
-    sigmoid, mean over hops; `activations` (streams, time, classes); `rate_hz`, snippets a second.
+    sigmoid, mean over hops; `activations` (streams, time, classes); `rate_hz`, snippets per second.
     """
 
     probabilities: Floats
@@ -45,7 +45,7 @@ class DetectedRuns:
 
     @classmethod
     def of(cls, runs: Iterable[tuple[int, Run]], *, scale: int = 1) -> DetectedRuns:
-        """From pairs of a class and a run, whose bounds are in values; `scale`: values a snippet."""
+        """Make it from pairs of a class and a run with bounds in values; `scale`: values per snippet."""
         rows = np.array([(label, *run) for label, run in runs], np.float64).reshape(-1, 4)
         start, stop = rows[:, 1:3].T / scale
         return cls(rows[:, 0].astype(np.int64), start, stop, rows[:, 3].astype(np.float32))
@@ -59,13 +59,13 @@ def runs_of(passed: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
 
 
 def sigmoid(values: Floats) -> Floats:
-    """1 / (1 + exp(-x)), which cannot overflow."""
+    """1 / (1 + exp(-x)) without overflow."""
     result: Floats = (np.tanh(values / 2) + 1) / 2
     return result
 
 
 def upsampled(values: Floats, factor: int) -> Floats:
-    """(time, ...) -> (time x factor, ...): lines between the snippets; the last line goes on."""
+    """(time, ...) -> (time x factor, ...): linear between snippets, extrapolated after the last one."""
     if len(values) == 1:
         return np.repeat(values, factor, axis=0)
     place = np.arange(len(values) * factor) / factor

@@ -13,12 +13,12 @@ def localization_attention(logits: Tensor, weights: Tensor, mask: Tensor, *, for
         logits: (batch, time, hops) attention before the softmax.
         weights: (batch, time, hops) attention after it.
         mask: (batch, time) bool.
-        form: "standardized", the sigmoid of the logits standardised over the valid snippets of
-            each video; "max", a_i / max a; "raw", a_i as in the paper; "none", 1:
-            the activations of the network have it in them.
+        form: "standardized", the sigmoid of the logits standardised over the valid snippets of each video;
+            "max", a_i / max a; "raw", a_i as in the paper; "none", 1, for activations that already contain
+            the attention.
 
     Returns:
-        (batch, time), 0 where masked; over several hops the mean.
+        (batch, time), 0 where masked; the mean over several hops.
 
     Raises:
         ValueError: another form.
@@ -44,7 +44,7 @@ def standardized(values: Tensor, mask: Tensor) -> Tensor:
     mean = exact.where(valid, 0.0).sum(dim=1, keepdim=True) / count
     centred = (exact - mean).where(valid, 0.0)
     deviation = (centred.square().sum(dim=1, keepdim=True) / count).sqrt()
-    # Equal values (mean pooling, a still video) have no deviation but rounding: all are 0.
+    # Equal values (mean pooling, a still video) differ only by rounding: all become 0.
     return centred / deviation.clamp_min(1e-4)
 
 
@@ -64,12 +64,12 @@ def smooth_scores(scores: Tensor, mask: Tensor, *, width: Tensor) -> Tensor:
     Args:
         scores: (rows, time).
         mask: (rows, time) bool, real snippets, which come first.
-        width: (rows,) snippets; under 2 a row stays as it is.
+        width: (rows,) snippets; below 2 a row stays unchanged.
 
     Returns:
         (rows, time), 0 where masked.
     """
-    # float64: a difference of two sums over a long video must not show in the mean of a few snippets.
+    # float64, because the mean of a few snippets is a difference of two sums over a long video.
     sums = torch.nn.functional.pad(scores.where(mask, 0.0).double().cumsum(dim=1), (1, 0))
     place, half = torch.arange(scores.shape[1], device=scores.device), (width // 2).long().unsqueeze(1)
     length = mask.sum(dim=1, keepdim=True)

@@ -1,6 +1,6 @@
 """From scores of snippets to segments, for many videos and classes at once.
 
-A row is one class of one video. Times are snippets here; eq. (12) makes seconds of them later.
+A row is one class of one video. Times are in snippets here; eq. (12) converts them to seconds later.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def find_runs(scores: Tensor, mask: Tensor, *, threshold: float) -> tuple[Tensor
 
 
 def fill_gaps(row: Tensor, start: Tensor, stop: Tensor, *, max_gap: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Join runs of a row between which lie at most max_gap[row] snippets."""
+    """Join runs of a row that are at most max_gap[row] snippets apart."""
     if not len(row):
         return row, start, stop
     near = (row[1:] == row[:-1]) & (start[1:] - stop[:-1] <= max_gap[row[1:]])
@@ -88,7 +88,7 @@ def score_runs(
         within = torch.arange(len(run), device=row.device) - (lengths.cumsum(0) - lengths)[run]
         inside = scores[row[run], start[run] + within]
         return scores.new_zeros(len(row)).scatter_reduce(0, run, inside, "amax", include_self=False)
-    # float64: the difference of two sums over a long video must not show in the mean of a short run.
+    # float64, because the mean of a short run is a difference of two sums over a long video.
     sums = torch.nn.functional.pad(scores.where(mask, 0.0).double().cumsum(dim=1), (1, 0))
     inside = sums[row, stop] - sums[row, start]
     mean = inside / (stop - start)
@@ -102,13 +102,13 @@ def score_runs(
 
 
 def suppress(runs: Runs, *, tiou: float) -> Runs:
-    """Of two runs of a row that overlap by more than `tiou`, only the one with the higher score."""
+    """Keep only the better one of two runs of a row that overlap by more than `tiou`."""
     boxes = torch.stack([runs.start, runs.row * 0, runs.stop, runs.row * 0 + 1], dim=1)
     return runs[batched_nms(boxes.double(), runs.score.double(), runs.row, tiou)]
 
 
 def soften(runs: Runs, *, sigma: float) -> Runs:
-    """Of two runs of a row that overlap, the one with the lower score loses some of it: soft-NMS."""
+    """Lower the score of the worse one of two runs of a row that overlap: soft-NMS."""
     columns = []
     for row in torch.unique(runs.row):
         some = runs[runs.row == row]

@@ -34,7 +34,7 @@ class LocalizationSettings(SuppressionSettings):
     "contrast", the mean minus the mean of a quarter of its length on each side. It is multiplied by the
     probability of the class to the power of `class_power`. `smoothing_s`: width of a moving mean over the
     scores of the snippets.
-    `rule`: that of another paper in place of all these; θ and `attention` are then for pictures only.
+    `rule`: the rule of another paper in place of all these; θ and `attention` are then for pictures only.
     """
 
     theta: Share = 0.5
@@ -56,7 +56,7 @@ class LocalizationSettings(SuppressionSettings):
 
     @property
     def thresholds(self) -> tuple[float, ...]:
-        """On the fused score; none where the rule is another paper's."""
+        """Thresholds on the fused score; none for the rule of another paper."""
         if self.rule is not None:
             return ()
         return self.threshold if isinstance(self.threshold, tuple) else (self.threshold,)

@@ -1,7 +1,7 @@
 """STPN's rule, as in its reimplementation bellos1203/STPN.
 
-    classes     p^c > 0.1, in each stream for itself
-    segments    λ_t sigmoid(A_t^c) >= 0.05, between the snippets by lines; in each stream for itself
+    classes     p^c > 0.1, separately in each stream
+    segments    λ_t sigmoid(A_t^c) >= 0.05, interpolated linearly between snippets; separately in each stream
     score       mean over the segment of λ_t (0.5 A_t^c + 0.5 A'_t^c), A' of the other stream
     overlaps    NMS 0.5 among the segments of both streams
 
@@ -21,7 +21,7 @@ from tsrnet.localization.suppression import SuppressionSettings, suppressed
 
 @dataclass(frozen=True, config=KNOWN_KEYS)
 class STPNRule(SuppressionSettings):
-    """`min_probability` of a class, `threshold` on λ sigmoid(A), `upsampling`: values a snippet."""
+    """`min_probability` of a class, `threshold` on λ sigmoid(A), `upsampling`: values per snippet."""
 
     name: Literal["stpn"] = "stpn"
     nms: ShareBelowOne | None = 0.5

@@ -1,4 +1,4 @@
-"""Of segments of one class of a video that overlap, the worse ones go (NMS) or lose score (soft-NMS)."""
+"""Of overlapping segments of a class, NMS removes the worse ones; soft-NMS lowers their scores."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def suppressed(runs: Sequence[Run], settings: SuppressionSettings, *, extra: flo
 
 
 def soft_nms(runs: Sequence[Run], *, sigma: float, extra: float = 0.0) -> list[Run]:
-    """Soft-NMS with a Gaussian (Bodla et al., ICCV 2017): all runs, best first; overlaps cost score.
+    """Soft-NMS with a Gaussian (Bodla et al., ICCV 2017): all runs, best first; overlaps lower scores.
 
     Arguments as for `suppressed`.
     """

@@ -6,7 +6,7 @@
     score       mean of f_t over the segment + 0.2 p^c
 
 The class probability of a snippet is the sigmoid of the activation, which is the softmax over classes for
-`model=untrimmednet`. The attention has no part in it.
+`model=untrimmednet`. The attention is not used.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@
     score       largest A_t^c in the segment + 0.7 s^c
 
 A run of two streams takes the mean of their activations; the authors feed both into one network
-(`stream=joint`). The release has a smoothing filter for A, turned off, and so has this file none.
+(`stream=joint`). The release has a smoothing filter for A, but turns it off, so this file has none.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def mmd2(
             class, so that each class is pulled to itself. None: between all rows, as in the paper.
 
     Returns:
-        A scalar, not below 0 but for rounding.
+        A scalar, at least 0 except for rounding.
 
     Raises:
         ValueError: fewer than 1 row on a side, different d, or `classes` of another length.
@@ -69,13 +69,13 @@ def mmd2(
         lengths = f"{len(trimmed)} and {len(untrimmed)} rows"
         raise ValueError(f"classes: got {len(classes)} for {lengths}, need one a pair")
     same = (classes.unsqueeze(0) == classes.unsqueeze(1)).to(between)
-    # Of a class with k pairs, k x k entries weigh 1 / k^2 each, and the class weighs k / n.
+    # A class with k pairs has k x k entries of weight 1 / k^2 each; the class has weight k / n.
     weights = same / same.sum(dim=1, keepdim=True) / len(classes)
     return (weights * (within_t + within_u - 2 * between)).sum()
 
 
 def transfer_fc1(trimmed: Tensor, untrimmed: Tensor, **options: Any) -> Tensor:
-    """L_FC1 of eq. (7): between what is fed into FC1, the pooled m, (n, d) each; options of `mmd2`."""
+    """L_FC1 of eq. (7): between the inputs of FC1, the pooled m, (n, d) each; options of `mmd2`."""
     return mmd2(trimmed, untrimmed, **options)
 
 

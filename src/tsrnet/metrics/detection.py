@@ -26,7 +26,7 @@ _CELLS = 2_000_000
 class Segments:
     """Segments as columns: index of the video and of the class, start and end in seconds, score.
 
-    Ground truth has no use for `score`; all columns have the same length.
+    Ground truth does not use `score`; all columns have the same length.
     """
 
     video: Ints
@@ -55,7 +55,7 @@ def tiou(start_s: Floats, end_s: Floats, other_start_s: Floats, other_end_s: Flo
 
 
 def _official_tiou(start_s: Floats, end_s: Floats, other_start_s: Floats, other_end_s: Floats) -> Floats:
-    """To the bit as in the official evaluator, where 0/0 is NaN."""
+    """The tIoU bit by bit as in the official evaluator, where 0/0 is NaN."""
     intersection = np.maximum(np.minimum(end_s, other_end_s) - np.maximum(start_s, other_start_s), 0)
     union = (end_s - start_s) + (other_end_s - other_start_s) - intersection
     with np.errstate(invalid="ignore"):
@@ -90,7 +90,7 @@ class Matches:
         return Matches(self.detections[kept], self.taken[kept], classes)
 
     def average_precisions(self, true: Bools | None = None) -> dict[int, Floats]:
-        """AP at each threshold for each class of the ground truth; `true`: other true positives."""
+        """AP at each threshold for each class of the ground truth; `true` replaces the true positives."""
         true = self.true if true is None else true
         return {
             label: interpolated_average_precision(true[rows], num_positive)
@@ -126,7 +126,7 @@ def interpolated_average_precision(true: Bools, num_positive: int) -> Floats:
 
 
 def _taken(detections: Segments, truth: Segments, thresholds: Floats) -> npt.NDArray[np.int32]:
-    """(n, thresholds) which ground truth each detection, given in order of falling score, takes, or -1."""
+    """(n, thresholds) the ground truth that each detection takes, or -1; the best detection comes first."""
     taken = np.full((len(detections), len(thresholds)), -1, dtype=np.int32)
     for found, gt, tied in pairs_of_groups(detections, truth, thresholds.min()):
         free = np.repeat((gt >= 0)[:, :, None], len(thresholds), axis=2)
@@ -149,8 +149,8 @@ def _take(
 ) -> None:
     """Let some more detections of each group take ground truths, in order; fills `free` and `taken`.
 
-    A round has the next detection of each group and threshold that reaches a free ground truth: there are
-    hardly more rounds than ground truths, however many the detections.
+    A round has the next detection of each group and threshold that reaches a free ground truth, so there are
+    hardly more rounds than ground truths, even for many detections.
     """
     start_s, end_s = detections.start_s[found][:, :, None], detections.end_s[found][:, :, None]
     overlap = tiou(start_s, end_s, truth.start_s[gt][:, None], truth.end_s[gt][:, None])
@@ -188,8 +188,8 @@ def pairs_of_groups(
 ) -> Iterator[tuple[Ints, Ints, Bools]]:
     """Detections and ground truths of the same video and class, side by side, for many groups at a time.
 
-    Only detections that overlap some ground truth by at least `lowest`: the others take none. Groups
-    with similar numbers come together, as padded arrays.
+    Detections that overlap no ground truth by at least `lowest` are left out: they take none. Groups of
+    similar size come together, as padded arrays.
 
     Yields:
         Rows of the detections (groups, rounds) and of the ground truths (groups, size), each in the order of

@@ -1,9 +1,9 @@
 """Error analysis of detections, as in DETAD: false positives by kind, missed segments by size.
 
-Alwassel et al., "Diagnosing Error in Temporal Action Detectors", ECCV 2018. Of each class the
-`10 G` detections with the highest scores count, G being the number of its segments. What differs
-from DETAD: gains are in mAP, not in its normalised mAP; a ground truth of the same class comes
-first among those of equal tIoU; what is missed is what these detections miss.
+Alwassel et al., "Diagnosing Error in Temporal Action Detectors", ECCV 2018. For each class, the `10 G`
+detections with the highest scores count; G is the number of its segments. Differences from DETAD: gains are
+in mAP, not in its normalised mAP; a ground truth of the same class comes first among those of equal tIoU; a
+segment is missed if these detections miss it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from tsrnet.metrics.detection import Bools, Floats, Ints, Matches, Segments, match, rows_by_group, tiou
 
 KINDS = ("true positive", "double detection", "wrong label", "poor boundary", "confusion", "background")
-"""What a detection is, by the ground truth that it overlaps most: of its class (double detection, poor
+"""The kinds of detections, by the ground truth that each overlaps most: of its class (double detection, poor
 boundary) or of another one (wrong label, confusion), by at least the threshold (double detection, wrong
 label) or 0.1 (poor boundary, confusion), or less (background)."""
 NUM_PARTS = 10
@@ -41,7 +41,7 @@ class Diagnosis:
     """What `diagnose` finds; shares are means over `thresholds`, the tIoU.
 
     `detections`: how many are looked at, with their mAP. `kinds`: kind -> share of them. `by_rank`: the same
-    for the G best of each class, the next G and so on, as far as there are some. `gain`: kind of error ->
+    for the G best of each class, the next G and so on, as long as there are any. `gain`: kind of error ->
     what the mAP gains when these detections are removed. `missed`: share of all `segments` of the ground
     truth; `sizes`: "length" and "coverage" -> the same by size.
     """
@@ -100,7 +100,7 @@ def diagnose(
 
 
 def _best_of_each_class(matches: Matches) -> tuple[Matches, Ints]:
-    """The 10 G best detections of each class, and to which G of these each belongs."""
+    """The 10 G best detections of each class, and the group of G that each belongs to."""
     part = np.empty(len(matches.detections), np.int64)
     for rows, count in matches.classes.values():
         part[rows] = np.arange(rows.stop - rows.start) // count

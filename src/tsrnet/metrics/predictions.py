@@ -25,11 +25,11 @@ Row = tuple[int, float, float, float]  # class, start, end, score
 class GroundTruth:
     """What predictions are scored against.
 
-    `videos`: ids by index. `labels`: those of the videos, as segments of which only video and class
-    count. `ignored`: ids that are left out on both sides, with the reason. `numbers`: what a class is
-    called in THUMOS14's text format. `subset`: the name of the subset; `elsewhere`: id -> subset of the
-    videos of the other subsets. `only`: the file that lists the videos to score; predictions for videos that
-    neither it nor the ground truth has are left out, and so are classes that the ground truth lacks.
+    `videos`: ids by index. `labels`: those of the videos, as segments of which only video and class count.
+    `ignored`: ids that are left out on both sides, with the reason. `numbers`: the names of the classes in
+    THUMOS14's text format. `subset`: the name of the subset; `elsewhere`: id -> subset of the videos of the
+    other subsets. `only`: the file that lists the videos to score; predictions for videos that neither it nor
+    the ground truth has are left out, and so are classes that the ground truth lacks.
     """
 
     classes: tuple[str, ...]
@@ -46,23 +46,23 @@ class GroundTruth:
 
 @dataclass(frozen=True)
 class Predictions:
-    """`segments` with indices of the ground truth; videos it lacks come after. `warnings`: how often."""
+    """`segments` with indices of the ground truth; videos that it lacks come after. `warnings`: counts."""
 
     segments: Segments
     warnings: Mapping[str, int]
 
 
 def read_predictions(path: Path, truth: GroundTruth, *, classify: bool, swap: bool) -> Predictions:
-    """The predictions of a .json file, or of a text file with `video start end class score` a line.
+    """The predictions of a .json file, or of a text file with `video start end class score` per line.
 
     Args:
         path: the file.
         truth: for the indices of classes and videos.
-        classify: labels of videos are predicted, which have no segments.
-        swap: an inverted segment is turned round, as THUMOS14's toolkits do; otherwise an error.
+        classify: the predictions are labels of videos, without segments.
+        swap: correct an inverted segment, as THUMOS14's toolkits do; otherwise it is an error.
 
     Raises:
-        UserError: what cannot be scored, with the file, the video and what is needed.
+        UserError: a prediction cannot be scored. The message has the file, the video and what is needed.
     """
     labels = {label: index for index, label in enumerate(truth.classes)}
     unknown: Counter[str] = Counter()
@@ -106,7 +106,7 @@ def _submission(
     path: Path, labels: Mapping[str, int], unknown: Counter[str], classify: bool
 ) -> dict[str, Sequence[Row]]:
     def compact(entry: dict[str, Any]) -> Any:
-        """A prediction as a tuple as soon as it is read: a file of 500 MB must fit."""
+        """Turn a prediction into a tuple as soon as it is read: a file of 500 MB must fit into memory."""
         try:
             label, score = entry["label"], entry["score"]
             start_s, end_s = (0.0, 1.0) if classify else entry["segment"]
@@ -161,7 +161,7 @@ def _lines(path: Path, labels: Mapping[str, int], unknown: Counter[str]) -> dict
 def _names(
     path: Path, by_video: Mapping[str, Sequence[Row]], truth: GroundTruth, warnings: Counter[str]
 ) -> dict[str, str]:
-    """What the ground truth calls the videos; those that it leaves out are counted, not returned."""
+    """The names of the videos in the ground truth; videos that it leaves out are counted, not returned."""
     known = {*truth.videos, *truth.ignored, *truth.elsewhere}
     names: dict[str, str] = {}
     spelling: dict[str, str] = {}
@@ -198,7 +198,7 @@ def _outside(video: str, truth: GroundTruth) -> str:
 def _checked(
     path: Path, segments: Segments, videos: Sequence[str], warnings: Counter[str], swap: bool
 ) -> Segments:
-    """UserError for numbers that cannot be ranked or measured."""
+    """The segments; UserError for numbers that cannot be ranked or measured."""
 
     def refuse(bad: Any, need: str) -> None:
         if bad.any():

@@ -18,7 +18,7 @@ def average_recall(
     """Number of proposals -> share of the ground truth that some proposal overlaps, averaged over tIoU
     0.5:0.05:0.95.
 
-    The proposals of a video are so many of its detections with the highest scores, of all classes. Unlike in
+    The proposals of a video are its detections with the highest scores, of all classes. Unlike in
     a detection metric, one proposal may find several ground truths.
     """
     order = np.lexsort((-detections.score, detections.video))

@@ -81,5 +81,5 @@ def classification_metrics(
 
 
 def _whole(labels: Segments) -> Segments:
-    """The same with segments [0, 1]: then a video's label is found once, as a segment is."""
+    """Give each label the segment [0, 1], so that it is found once, like a segment."""
     return replace(labels, start_s=np.zeros(len(labels)), end_s=np.ones(len(labels)))

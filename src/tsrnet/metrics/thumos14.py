@@ -26,7 +26,7 @@ def thumos14_average_precisions(
     results = {}
     for label in np.unique(truth.label):
         of_class = detections[detections.label == label]
-        # By video and falling score: so the toolkits put them together, and all their sorts are stable.
+        # By video and falling score, as in the toolkits, whose sorts are all stable.
         of_class = of_class[np.lexsort((-of_class.score, of_class.video))]
         targets = truth[truth.label == label]
         true = _taken(of_class, targets, thresholds)
@@ -58,7 +58,7 @@ def _taken(detections: Segments, truth: Segments, thresholds: Floats) -> Bools:
 
 
 def _overlap(segments: Segments, start_s: float, end_s: float) -> Floats:
-    """tIoU, where what only touches is 0, as in the toolkits."""
+    """tIoU as in the toolkits: 0 for segments that only touch."""
     common = np.minimum(segments.end_s, end_s) - np.maximum(segments.start_s, start_s)
     hull = np.maximum(segments.end_s, end_s) - np.minimum(segments.start_s, start_s)
     overlap: Floats = np.where(common > 0, common / np.where(hull > 0, hull, 1), 0)

@@ -1,7 +1,7 @@
-"""How far another order of ties could move a mean average precision.
+"""How much another order of ties could change a mean average precision.
 
-The order of detections with equal scores, and of ground truths that a detection overlaps equally, is left
-to a sort that differs between processors. Here all of these orders are bounded at once.
+The order of detections with equal scores, and of ground truths that a detection overlaps equally, depends on
+a sort that differs between processors. This file bounds the effect of all these orders.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from tsrnet.metrics.detection import Bools, Floats, Ints, Matches, Segments, pai
 
 _MOST_STATES = 1000
 _MOST_STEPS = 200_000
-"""Beyond either, the ties of a video and class are bounded by what is possible at all: wider, and fast."""
+"""Beyond either, ties of a video and class get a wider bound that is fast: all that is possible."""
 Bits = int
-"""Of the ground truths of a video and class."""
+"""A set of ground truths of a video and class."""
 Option = tuple[float, Bits, int]
-"""Minus the tIoU, the ground truth, and its kind: the same for those that all detections overlap equally, of
-which it makes no difference which is taken."""
+"""Minus the tIoU, the ground truth, and its kind. All detections overlap ground truths of one kind equally,
+so it does not matter which of them is taken."""
 
 
 def tie_sensitivity(matches: Matches, truth: Segments, thresholds: Floats) -> Floats:
@@ -139,7 +139,7 @@ def _bounds(
 def _after(
     block: list[int], states: set[Bits], options: Mapping[int, list[Option]], most_steps: int
 ) -> tuple[set[Bits], int]:
-    """What may be taken after detections of equal scores, in any order; nothing: too much to follow."""
+    """What may be taken after detections of equal scores, in any order; empty if it is too much to follow."""
     steps = 0
     if len(block) * (len(block) - 1) // 2 > _MOST_STATES:  # so many after two of them
         return set(), len(block)

@@ -39,9 +39,9 @@ def attend(features: Tensor, weights: Tensor) -> Tensor:
 
 
 def bfloat16_products(features: Tensor) -> bool:
-    """Whether float32 features may be multiplied in bfloat16, which takes half of the time.
+    """Return whether float32 features may be multiplied in bfloat16, which takes half of the time.
 
-    On a CPU with instructions for it, where `torch.set_float32_matmul_precision("medium")` allows it.
+    This needs a CPU with bfloat16 instructions, and `torch.set_float32_matmul_precision("medium")`.
     """
     allowed = torch.get_float32_matmul_precision() == "medium" and features.dtype == torch.float32
     return allowed and features.device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
@@ -57,7 +57,7 @@ class SelfAttention(nn.Module):
 
     def forward(self, features: Tensor, mask: Tensor) -> Tensor:
         """(batch, time, d) -> (batch, time, hops), 0 where masked."""
-        # Only of real snippets: padding to the longest is about half of a batch of videos.
+        # Only for real snippets: about half of a batch of videos is padding.
         if self.training and bfloat16_products(features):
             rows = torch.cat([video[real].bfloat16() for video, real in zip(features, mask, strict=True)])
             hidden = F.linear(rows, self.first.weight.bfloat16()).float()

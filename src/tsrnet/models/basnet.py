@@ -9,11 +9,11 @@ Localization", AAAI 2020.
     L_norm = ||W||_1                                 sum over a video            BaSNet.loss_terms
     L = α L_base + β L_supp + γ L_norm               objective                   BaSNet.loss_terms
 
-The cross-entropy takes labels, background included, normalised to sum 1. Inference is the suppression
-branch: softmax of a' without its background column, and A' of the actions. Channels, kernels, dropout,
-biases, α, β and γ are those of the authors' release; `+experiment=basnet` samples 750 snippets and has the
-release's binary cross-entropy. `localization=basnet` thresholds A' scaled within a video, as the authors do;
-our localiser the sigmoid of A', times W or, by default, what is in W's sigmoid standardised over the video.
+The cross-entropy takes labels, background included, normalised to sum 1. Inference is the suppression branch:
+softmax of a' without its background column, and A' of the actions. Channels, kernels, dropout, biases, α, β
+and γ are those of the authors' release; `+experiment=basnet` samples 750 snippets and has the release's
+binary cross-entropy. `localization=basnet` thresholds A' scaled within a video, as the authors do; our
+localiser thresholds the sigmoid of A', times W or, by default, W with its logits standardised over the video.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from tsrnet.models.video_model import SnippetPredictions, VideoModel
 class BaSNetSettings:
     """Sizes and loss weights.
 
-    `filter_size`, `hidden_size`: channels; `filter_kernel`, `kernel`: snippets that a convolution sees,
-    odd. `pool_divisor`: k is n / this, rounded up. `classification`: "softmax" is the cross-entropy of the
-    paper, "bce" the binary one of the release, of the softmax. `alpha`, `beta`, `gamma`: of L_base, L_supp,
+    `filter_size`, `hidden_size`: channels; `filter_kernel`, `kernel`: snippets that a convolution sees, odd.
+    `pool_divisor`: k is n / this, rounded up. `classification`: "softmax" is the cross-entropy of the paper,
+    "bce" the binary one of the release, of the softmax. `alpha`, `beta`, `gamma`: weights of L_base, L_supp,
     L_norm.
     """
 

@@ -11,7 +11,7 @@ from tsrnet.core.errors import UserError
 
 
 class Classifier(nn.Module):
-    """Two fully connected layers; `hidden` and `scores` are called apart because eq. (8) needs both."""
+    """Two fully connected layers; `hidden` and `scores` are separate because eq. (8) needs both."""
 
     def __init__(self, num_inputs: int, *, size: int, num_classes: int, dropout: float) -> None:
         super().__init__()

@@ -19,7 +19,7 @@ Localization", ACM Multimedia 2021. RGB v and flow f side by side (`stream=joint
 Means are over the snippets of a video, then over videos; L_norm and L_guide are means over a, a_v and a_f.
 k = n / 7, rounded up. The video's class probability is the softmax of the mean of the n / 10 highest a A.
 Sizes, dropout and initial weights are those of the release, for features of 1,024 a stream. Deviations: the
-convolution of mean_t v has one snippet to see, so it is a linear layer here; every two videos of a batch
+convolution of mean_t v sees one snippet, so it is a linear layer here; every two videos of a batch
 that share a class are a pair of L_cas.
 """
 
@@ -82,7 +82,7 @@ class CO2NetOutput:
 
 
 class CrossModal(nn.Module):
-    """Filters one stream with the help of the other, and says where something happens."""
+    """Filters one stream with the help of the other, and computes its attention."""
 
     def __init__(self, size: int, settings: CO2NetSettings) -> None:
         super().__init__()
@@ -152,7 +152,7 @@ class CO2Net(VideoModel):
         return ("classifier.weight", "classifier.bias")
 
     def loss_terms(self, output: CO2NetOutput, mask: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """The terms of the docstring above and "total"; labels (batch, classes), 1 for each class."""
+        """The terms of the module docstring and "total"; labels (batch, classes), 1 for each class."""
         s, scores = self.settings, output.scores
         lowest = scores.amin(dim=-1, keepdim=True)
         suppressed = output.attention * (scores - lowest) + lowest

@@ -1,4 +1,4 @@
-"""The models that a run can train, by the name that the configuration has for them."""
+"""The models that a run can train, by their names in the configuration."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ def model_name(settings: ModelSettings) -> str:
 
 
 def describe_model(settings: ModelSettings) -> dict[str, Any]:
-    """What `model_settings` makes the same settings of, as plain data."""
+    """Plain data of which `model_settings` makes the same settings."""
     return {"name": model_name(settings), **asdict(settings)}
 
 
 def tsrnet_part(settings: ModelSettings) -> TSRNetSettings | None:
-    """What of a model has L_SA, L_KT and a teacher of its kind; None of a rival."""
+    """The settings of the part with L_SA, L_KT and a teacher of its kind; None for a rival."""
     if not isinstance(settings, TSRNetSettings):
         return None
     return TSRNetSettings(**{field.name: getattr(settings, field.name) for field in fields(TSRNetSettings)})

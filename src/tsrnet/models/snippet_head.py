@@ -1,4 +1,4 @@
-"""A small network that says of every snippet which action it shows, or none: the student of a second stage.
+"""A small network that predicts the action of every snippet, or none: the student of a second stage.
 
     A_t = W dropout(ReLU(conv(x_t)))     against background, whose logit is 0    SnippetHead.forward
     p_t = softmax([A_t, 0])              actions and background
@@ -57,7 +57,7 @@ class SnippetHead(VideoModel):
         return SnippetHeadOutput(activations, logits)
 
     def predict(self, features: Tensor, mask: Tensor) -> SnippetPredictions:
-        """As `forward`; the attention is what is not background."""
+        """As `forward`; the attention is 1 minus the probability of background."""
         output: SnippetHeadOutput = self(features, mask)
         odds = output.activations.logsumexp(dim=-1, keepdim=True) * mask.unsqueeze(-1)
         weights = odds.sigmoid() * mask.unsqueeze(-1)

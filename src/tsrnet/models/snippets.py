@@ -71,7 +71,7 @@ def top_k_mean(scores: Tensor, mask: Tensor, *, divisor: int) -> Tensor:
         (batch, classes).
     """
     lengths = mask.sum(dim=1).tolist()
-    # Video by video: padded to the longest, most of the sorting would be of nothing.
+    # Video by video: in a padded batch, most of the sorting would be of padding.
     best = [
         row[:length].T.topk(-(-length // divisor), dim=1, sorted=False).values.mean(dim=1)
         for row, length in zip(scores, lengths, strict=True)
@@ -89,15 +89,16 @@ class TemporalConvolution(nn.Module):
 
     def __init__(self, num_inputs: int, num_outputs: int, *, kernel: int) -> None:
         super().__init__()
-        self.conv = nn.Conv1d(num_inputs, num_outputs, kernel)  # its weights, and how they begin
+        self.conv = nn.Conv1d(num_inputs, num_outputs, kernel)  # its weights, and their initial values
 
     def forward(self, rows: Tensor, mask: Tensor) -> Tensor:
         """(n, inputs) of the real snippets of a batch, in order -> (n, outputs).
 
         `mask` (batch, time) says which they are: the first ones of each video.
         """
-        # In one line, with just the zeros between videos that the kernel needs: padding to the longest
-        # is most of a batch. A matrix product for each of its places: conv1d would copy the transposed line.
+        # All videos in one row, with only the zeros between them that the kernel needs: most of a padded
+        # batch is padding. One matrix product for each place of the kernel: conv1d would copy the transposed
+        # row.
         kernel, bias = self.conv.weight.unbind(dim=-1), self.conv.bias
         assert bias is not None
         half = len(kernel) // 2

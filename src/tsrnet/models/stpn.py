@@ -9,7 +9,7 @@ Network", CVPR 2018.
     L = L_class + β ||λ||_1                    objective                  STPN.loss_terms
 
 L_class is the multi-label cross-entropy: binary, mean over classes. ||λ||_1 is the sum over the snippets of a
-video, as written. Bias, means and β are those of the reimplementation bellos1203/STPN; like it, the pooling
+video, as written. Bias, means and β are those of the reimplementation bellos1203/STPN; as there, the pooling
 is divided by the number of snippets (`pooling=mean`; `sum` is the formula as written). `+experiment=stpn`
 samples 400 snippets, as the paper does. The streams are fused by eq. (11) of TSRNet, or by
 `localization=stpn`.

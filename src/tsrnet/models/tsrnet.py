@@ -33,7 +33,7 @@ class TSRNetSettings:
 
 @dataclass(frozen=True)
 class TSRNetOutput:
-    """What the losses need of a batch.
+    """What the losses need from a batch.
 
     `attention_logits` and `attention` (batch, time, hops), `pooled` (batch, m) is m of eq. (1),
     `hidden` (batch, hidden_size) is ReLU(FC1(m)), `logits` (batch, classes).

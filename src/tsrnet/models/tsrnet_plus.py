@@ -8,9 +8,9 @@
                                                     softmax(s) for the labels
                                                     and background
 
-In TSRNet, FC1 and FC2 learn from m alone, so what they say of a single snippet in eq. (10) is free. Here
-L_MIL (BaS-Net's base branch) trains them on snippets, with a class for background. One snippet of 1/6 s is
-noisy, flow above all, so each sees its neighbours.
+In TSRNet, FC1 and FC2 learn from m alone, so nothing trains their output for a single snippet in eq. (10).
+Here L_MIL (BaS-Net's base branch) trains them on snippets, with a class for background. One snippet of 1/6 s
+is noisy, above all in flow, so each one sees its neighbours.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tsrnet.models.video_model import SnippetPredictions
 
 @pydantic_dataclass(frozen=True, config=KNOWN_KEYS)
 class TSRNetPlusSettings(TSRNetSettings):
-    """TSRNet's; `context`: snippets of the moving mean, about a second; `mil`: weight of L_MIL;
+    """As TSRNet; `context`: snippets of the moving mean, about a second; `mil`: weight of L_MIL;
     `pool_divisor`: k is n / this.
     """
 
@@ -42,7 +42,7 @@ class TSRNetPlusSettings(TSRNetSettings):
 
 @dataclass(frozen=True)
 class TSRNetPlusOutput(TSRNetOutput):
-    """TSRNet's, and `scores` (batch, time, classes + 1): A, background last, 0 where masked."""
+    """As TSRNet, with `scores` (batch, time, classes + 1): A, background last, 0 where masked."""
 
     scores: Tensor
 
@@ -75,7 +75,7 @@ class TSRNetPlus(TSRNet):
         return SnippetPredictions(probabilities, output.attention_logits, output.attention, activations)
 
     def loss_terms(self, output: TSRNetPlusOutput, mask: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """The terms "mil" and "total", its weighted value; L_SA and L_KT come on top of it."""
+        """The terms "mil" and "total", its weighted value; L_SA and L_KT are added to it."""
         pooled = top_k_mean(output.scores, mask, divisor=self.settings.pool_divisor)
         mil = softmax_cross_entropy(pooled, F.pad(labels, (0, 1), value=1.0))
         return {"mil": mil, "total": self.settings.mil * mil}

@@ -43,7 +43,7 @@ class UntrimmedNetSettings:
 
 @dataclass(frozen=True)
 class UntrimmedNetOutput:
-    """What the loss and the localisation need of a batch.
+    """What the loss and the localisation need from a batch.
 
     `scores` (batch, time, classes) is x^c, `attention_logits` (batch, time, 1), 0 for hard selection;
     `logits` (batch, classes), whose softmax is the prediction for the video.
@@ -61,7 +61,7 @@ class UntrimmedNet(VideoModel):
         super().__init__()
         self.settings = settings
         self.classifier = nn.Sequential(nn.Dropout(settings.dropout), nn.Linear(num_features, num_classes))
-        # No bias: a softmax over time does not see it.
+        # No bias: it has no effect on a softmax over time.
         attention = nn.Sequential(nn.Dropout(settings.dropout), nn.Linear(num_features, 1, bias=False))
         self.attention = attention if settings.selection == "soft" else None
 
@@ -72,7 +72,7 @@ class UntrimmedNet(VideoModel):
             logits = top_k_mean(scores, mask, divisor=self.settings.pool_divisor)
             return UntrimmedNetOutput(scores, scores.new_zeros(*mask.shape, 1), logits)
         attention_logits = per_snippet(self.attention, features, mask)
-        # In logarithms; the softmax of the result is the result, for its exponentials sum to 1.
+        # In logarithms. The softmax of the result is its exponential, because its exponentials sum to 1.
         log_attention = attention_logits.masked_fill(~mask.unsqueeze(-1), float("-inf")).log_softmax(dim=1)
         logits = (log_attention + scores.log_softmax(dim=-1)).logsumexp(dim=1)
         return UntrimmedNetOutput(scores, attention_logits, logits)

@@ -50,7 +50,7 @@ class VideoModel(nn.Module):
 
     @property
     def classification(self) -> Classifier:
-        """FC1 and FC2. UserError: this model has none, so no knowledge is transferred to or from it."""
+        """FC1 and FC2. UserError if this model has none: knowledge cannot be transferred to or from it."""
         raise UserError(
             f"{type(self).__name__}: has no FC1 and FC2 to transfer between; give no teacher (transfer=none)"
         )

@@ -11,11 +11,11 @@ Classification", ECCV 2018.
         + max(0, d(H_m, H_n) - d(G_m, H_n) + δ)}      of a class, d = 1 - cosine
     λ L_MIL + (1 - λ) L_CAS                           objective                   WTALC.loss_terms
 
-k is rounded up. L_CAS is the mean over the pairs of videos of a class, then over classes. Pairs are all
-those of a batch; classes without one do not count. `+experiment=wtalc` draws batches with three pairs, crops
-videos to 750 snippets and puts the features of both streams side by side, as the authors do.
-`localization=wtalc` thresholds A within a video, as they do, our localiser the sigmoid of A. Initial weights
-and dropout are those of the release.
+k is rounded up. L_CAS is the mean over the pairs of videos of a class, then over classes. All pairs of a
+batch count; classes without a pair do not. `+experiment=wtalc` draws batches with three pairs, crops videos
+to 750 snippets and puts the features of both streams side by side, as the authors do. `localization=wtalc`
+thresholds A within a video, as they do; our localiser thresholds the sigmoid of A. Initial weights and
+dropout are those of the release.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def co_activity_similarity(
     high = attend(features, attention_weights(activations[..., shared], mask))  # (batch, shared, d)
     # Σ (1 - â) X is the sum of X less H; a cosine does not see the factor 1 / (n - 1).
     low = features.sum(dim=1, keepdim=True) - high
-    # Not 1e-12: of one snippet, or of dead ReLUs, a vector of zeros has the gradient of x / eps.
+    # Not 1e-12: one snippet or dead ReLUs give a vector of zeros, with the gradient of x / eps.
     high, low = F.normalize(high, dim=-1, eps=1e-6), F.normalize(low, dim=-1, eps=1e-6)
     high_high = 1 - torch.einsum("mkd,nkd->kmn", high, high)  # (shared, batch, batch)
     high_low = 1 - torch.einsum("mkd,nkd->kmn", high, low)

@@ -48,7 +48,7 @@ _STREAMS = (("rgb",), ("flow",), ("rgb", "flow"), ("joint",), ("features",))
 
 @pydantic_dataclass(frozen=True, config=KNOWN_KEYS)
 class TeacherSettings:
-    """Of the trimmed network; `attention`: how it pools (D17), None: as the network of the run."""
+    """Settings of the trimmed network. `attention`: how it pools (D17); None: like the network of the run."""
 
     max_steps: Count
     attention: Literal["self", "mean"] | None = None
@@ -56,7 +56,7 @@ class TeacherSettings:
 
 @dataclass(frozen=True)
 class PretrainSettings:
-    """Of the training on the classes that the trimmed clips show, too (D13)."""
+    """Settings of the training on the classes that the trimmed clips show, too (D13)."""
 
     overlap: bool
     max_steps: Count
@@ -72,7 +72,7 @@ class ReportSettings:
 
 @dataclass(frozen=True)
 class FinetuneConfig:
-    """Of the training through the backbone; `optimizer` by stream."""
+    """Settings of the training through the backbone; `optimizer` by stream."""
 
     settings: FinetuneSettings
     optimizer: dict[str, OptimizerSettings]
@@ -81,7 +81,7 @@ class FinetuneConfig:
 
 @dataclass(frozen=True)
 class Stage2Config:
-    """Of the second stage; `optimizer` by stream. `localization`: the rule for the training videos."""
+    """Settings of the second stage; `optimizer` by stream; `localization`: rule for the training videos."""
 
     max_steps: Count
     model: ModelSettings
@@ -92,7 +92,7 @@ class Stage2Config:
 
 
 def stored_config(content: Any, path: Path) -> DictConfig:
-    """The configuration that a run has written to a file; UserError that names the file for another."""
+    """The configuration that a run wrote to a file; UserError that names the file for any other file."""
     config = as_config(content, path)
     with within(path):
         RunConfig.from_config(config)
@@ -101,7 +101,7 @@ def stored_config(content: Any, path: Path) -> DictConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What `tsrnet.train` is to do. Only the pipeline knows all of it; rooms below get their own part."""
+    """The settings of `tsrnet.train`. Only the pipeline knows all of them; other parts get their own."""
 
     seed: Natural
     streams: tuple[str, ...]
@@ -140,7 +140,7 @@ class RunConfig:
 
     @classmethod
     def from_config(cls, config: DictConfig) -> RunConfig:
-        """Raises UserError that names the key, what was got and what is needed."""
+        """Raise UserError that names the key, what was got and what is needed."""
         _check_sections(config)
         derived = {
             "streams": streams_of(config),
@@ -160,7 +160,7 @@ class RunConfig:
 
     @property
     def tested_model(self) -> ModelSettings:
-        """That of the last stage."""
+        """The model of the last stage."""
         return self.stage2.model if self.stage2 else self.model
 
     @property
@@ -169,19 +169,19 @@ class RunConfig:
 
     @property
     def label(self) -> str:
-        """What tables say of where the figures come from; empty for a dataset as it is published."""
+        """The label in tables for where the numbers come from; empty for a dataset as it is published."""
         if self.simulated:
             return "SIMULATED features"
         return "REAL CLIPS, COMPOSED" if isinstance(self.dataset, ComposedSettings) else ""
 
     @property
     def extraction(self) -> ExtractionConfig:
-        """How features are made of videos; neither for a rehearsal nor for imported features."""
+        """How features are extracted from videos. Not for a rehearsal and not for imported features."""
         assert isinstance(self.features, ExtractionConfig)
         return self.features
 
     def with_streams(self, streams: tuple[str, ...]) -> RunConfig:
-        """The same for these streams, as of two runs of one stream each."""
+        """The same configuration with these streams, to join two runs of one stream each."""
         features = self.features
         if not isinstance(features, SimulationSettings):
             features = replace(features, streams=streams)
@@ -204,7 +204,7 @@ _OUTLINE = {
     "logger": ("name",),
     "stage2": ("name",),
 }
-"""The sections, and their keys that say what kind of settings a section has."""
+"""The sections, and the keys that decide the kind of settings in a section."""
 
 
 def _check_sections(config: DictConfig) -> None:
@@ -227,7 +227,7 @@ def streams_of(config: DictConfig) -> tuple[str, ...]:
 
 
 def settle_transfer(config: DictConfig) -> None:
-    """Turn knowledge transfer off, with a line, where there are no trimmed clips to learn from."""
+    """Turn knowledge transfer off, and print a line, if there are no trimmed clips to learn from."""
     if config.dataset.name == LABELS and config.trimmed.videos is None and _transfers(config):
         print(
             "transfer: off, there are no trimmed clips (trimmed.videos=FOLDER with a folder for each class)"
@@ -241,10 +241,10 @@ def _transfers(config: DictConfig) -> bool:
 
 
 def dataset_of(config: DictConfig, *, trimmed: bool | None = None) -> DatasetSettings:
-    """Where the dataset is, and its trimmed companion, if it is needed.
+    """Where the dataset is, and its trimmed companion if that is needed.
 
-    `trimmed`: whether it is; None: where something is transferred, or in a rehearsal, where what is drawn of
-    one depends on the other.
+    `trimmed`: whether the companion is needed. None: if knowledge is transferred, or in a rehearsal, where
+    what is drawn for one depends on the other.
     """
     dataset, name = _plain(config.dataset), config.dataset.name
     kinds: dict[str, type[DatasetSettings]] = {LABELS: LabelsSettings, COMPOSED: ComposedSettings}
@@ -338,7 +338,7 @@ def _stage2(config: DictConfig) -> Stage2Config | None:
 
 
 def _localization(config: DictConfig) -> LocalizationSettings:
-    """Of the test; the attention of a second stage has a form of its own."""
+    """Settings of the test. The attention of a second stage has its own form."""
     values = _plain(config.localization)
     if config.stage2.name != "none":
         values = {**values, "attention": config.stage2.attention}
@@ -346,7 +346,7 @@ def _localization(config: DictConfig) -> LocalizationSettings:
 
 
 def _optimizers(config: DictConfig, key: str) -> dict[str, OptimizerSettings]:
-    """Stream -> settings; the learning rate is one number, or one of each stream."""
+    """Stream -> settings; the learning rate is one number, or one per stream."""
     node = _plain(OmegaConf.select(config, key))
     rate = node["learning_rate"]
     return {

@@ -19,12 +19,12 @@ from tsrnet.synthetic.simulated import SimulatedStore, SimulationSettings, store
 from tsrnet.video.snippet_images import SnippetImages
 
 _REMARKS = 5
-"""More of them are in the manifest only."""
+"""Further remarks are in the manifest only."""
 
 
 @dataclass(frozen=True)
 class RunData:
-    """Which videos have features, and these; of the trimmed clips, too, where something is transferred.
+    """The videos and their features; those of the trimmed clips, too, if knowledge is transferred.
 
     `class_map`: class -> class of the trimmed clips that shows the same action.
     """
@@ -54,8 +54,8 @@ class RunData:
     ) -> VideoDataModule:
         """The DataModule of a stream; arguments as for `VideoDataModule`.
 
-        `paired`: with the clips that knowledge is transferred from. `shared_classes`: only the videos and
-        classes that these show, too. `sampling`: pixels of some snippets in place of features.
+        `paired`: with the clips that knowledge is transferred from. `shared_classes`: only the classes that
+        the clips show, too, and their videos. `sampling`: pixels of some snippets in place of features.
         """
         videos = self.untrimmed
         if shared_classes:
@@ -84,7 +84,7 @@ def _sampler(source: FeatureSource, stream: str, settings: SamplingSettings | No
 
 
 def prepare_data(config: RunConfig, *, make: bool = True) -> RunData:
-    """Videos, annotations and features, made where they are missing; without `make`, nothing is written.
+    """Make the missing videos, annotations and features; without `make`, nothing is written.
 
     With `holdout`, that share of the training videos takes the place of the test videos.
     """
@@ -135,7 +135,7 @@ def _simulate(config: RunConfig, settings: SimulationSettings, *, make: bool) ->
 def _print_understood(dataset: VideoDataset) -> None:
     if dataset.understood:
         print(f"{dataset.name}: {dataset.understood}")
-    shown = dataset.remarks if dataset.name.startswith(LABELS) else ()  # of the user's own making
+    shown = dataset.remarks if dataset.name.startswith(LABELS) else ()  # the user made these annotations
     for remark in shown[:_REMARKS]:
         print(f"{dataset.name}: {remark}")
     if more := len(dataset.remarks) - len(shown[:_REMARKS]):
@@ -143,7 +143,7 @@ def _print_understood(dataset: VideoDataset) -> None:
 
 
 def _demand(availabilities: Sequence[Availability], *, drawn: bool) -> None:
-    """UserError unless there is enough to train and test; else print how many videos are used."""
+    """Raise UserError if there are too few videos to train and test; else print how many are used."""
     missing = [reason for one in availabilities for reason in one.missing.values()]
     if drawn and missing:
         raise UserError(

@@ -31,13 +31,13 @@ class FeatureSettings:
     """The feature configuration: store's name, backbone, its weights, worker processes.
 
     `weights`: "imagenet", one of torchvision's names, a file, or "stand_in" for networks trained by
-    `stand_in`. `stored`: streams whose pixels are kept as 8-bit images as well.
+    `stand_in`. `stored`: streams whose pixels are also kept as 8-bit images.
     """
 
     name: str
     backbone: str
     weights: str
-    workers: Natural  # 0: one a core
+    workers: Natural  # 0: one per core
     stored: tuple[str, ...] = ()
     stand_in: StandInSettings | None = None
 
@@ -74,7 +74,7 @@ class ExtractionConfig:
 
 @dataclass(frozen=True)
 class ImportedFeatures:
-    """Features that are there already: `<root>/<dataset>/<name>`; `trimmed`: the name of the clips' ones."""
+    """Existing features: `<root>/<dataset>/<name>`; `trimmed`: the name of the features of the clips."""
 
     name: str
     streams: tuple[str, ...]
@@ -85,10 +85,10 @@ class ImportedFeatures:
 def find_stores(
     datasets: Sequence[VideoDataset], config: ExtractionConfig | ImportedFeatures, *, manifest: bool
 ) -> list[tuple[FeatureStore, Availability]]:
-    """The store of an untrimmed dataset, and of its trimmed clips, with the videos that they lack.
+    """The stores of an untrimmed dataset and of its trimmed clips, and the videos that they lack.
 
-    Nothing is written but, if wanted, a manifest beside the features. Raises UserError for a folder that is
-    not there.
+    Writes nothing but, with `manifest`, a manifest beside the features. Raises UserError for a missing
+    folder.
     """
     if imported := isinstance(config, ImportedFeatures):
         root, names = config.root, (config.name, config.trimmed)
@@ -113,7 +113,7 @@ def find_stores(
 def prepare_features(
     datasets: Sequence[VideoDataset], config: ExtractionConfig
 ) -> list[tuple[FeatureStore, Availability]]:
-    """The store of each dataset, with every feature in it that can be made, and what is not.
+    """Extract the missing features of each dataset; return its store and the videos that have none.
 
     A manifest beside the features lists the videos that have none, with the reason.
     """
@@ -130,7 +130,7 @@ def prepare_features(
 def extract_features(
     name: str, videos: Sequence[VideoFile], config: ExtractionConfig
 ) -> tuple[FeatureStore, dict[str, str]]:
-    """The store of the dataset `name` with the features of all videos, and {id: why there are none}."""
+    """Extract the missing features of the dataset `name`; return its store and {id: why there are none}."""
     settings = config.settings
     stand_ins = {stream: _stand_in_stage(stream, config) for stream in ("rgb", "flow")}
     store = FeatureStore(config.paths.features / name / settings.name)
@@ -158,7 +158,7 @@ def extract_features(
 
 
 def backbone_of(config: ExtractionConfig, stream: str) -> Backbone:
-    """The frozen backbone of a stream; a stand-in is trained where it is not there yet."""
+    """The frozen backbone of a stream; a missing stand-in is trained first."""
     source = config.settings.weights
     if source == "stand_in":
         source = str(_train_stand_in(stream, config))
@@ -166,19 +166,19 @@ def backbone_of(config: ExtractionConfig, stream: str) -> Backbone:
 
 
 def made_here(identity: Mapping[str, object]) -> bool:
-    """Whether features.json is ours; that of others may say what it likes."""
+    """Return whether features.json was written here; that of another tool may have any content."""
     return {"snippets", "weights"} <= identity.keys()
 
 
 def own_weights(config: ExtractionConfig, stream: str) -> Path | None:
-    """The file with the weights of a stream's backbone, whole; None where they are published ones."""
+    """The file with the weights of a stream's backbone; None for published weights."""
     if config.settings.weights == "stand_in":
         return _train_stand_in(stream, config)
     return weights_file(config.settings.backbone, config.settings.weights, stream=stream)
 
 
 def _identity(config: ExtractionConfig, stand_ins: Mapping[str, Stage]) -> dict[str, object]:
-    """What features.json says."""
+    """The content of features.json."""
     libraries = ("torch", "torchvision", "opencv-contrib-python-headless")
     return {
         "backbone": config.settings.backbone,
@@ -190,7 +190,7 @@ def _identity(config: ExtractionConfig, stand_ins: Mapping[str, Stage]) -> dict[
 
 
 def _weights(config: ExtractionConfig, stand_ins: Mapping[str, Stage]) -> str:
-    """Which weights these are, whatever they are called."""
+    """The identity of the weights, whatever their name is."""
     if config.settings.weights == "stand_in":
         return " ".join(stage.key for stage in stand_ins.values())
     return weights_identity(config.settings.backbone, config.settings.weights)
@@ -207,7 +207,7 @@ def _stand_in_stage(stream: str, config: ExtractionConfig) -> Stage:
 
 
 def _train_stand_in(stream: str, config: ExtractionConfig) -> Path:
-    """The weights of a stand-in, which is trained where it is not there or damaged."""
+    """The weights of a stand-in, which is trained if it is missing or damaged."""
     stage, settings = _stand_in_stage(stream, config), config.settings
     assert settings.stand_in
     with stage.work() as needed:

@@ -1,4 +1,4 @@
-"""The folder `model` of a run: all that it takes to use its networks on any video and machine."""
+"""The folder `model` of a run: all that is needed to use its networks on any video and machine."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MOST_FEATURES = 100_000
 
 @dataclass(frozen=True)
 class ModelDescription:
-    """model.json: what must be known beside the weights; `features` as in features.json.
+    """model.json: all that is needed besides the weights; `features` as in features.json.
 
     `files`: size and checksum of each file with weights.
     """
@@ -51,14 +51,14 @@ def save_model(
     stages: Mapping[str, StageSpec],
     modules: Mapping[str, TSRNetModule],
 ) -> None:
-    """Write `model` of a run folder; nothing where features are not made of videos.
+    """Write `model` of a run folder, but nothing if its features are not extracted from videos.
 
-    `features`: what features.json says.
+    `features`: the content of features.json.
     """
     if not isinstance(config.features, ExtractionConfig):
         return
     target = make_folder(folder / FOLDER)
-    for path in target.glob(_WEIGHTS):  # of other settings
+    for path in target.glob(_WEIGHTS):  # left from other settings
         path.unlink()
     for stream, stage in stages.items():
         _copy(stage.stage(config.paths.stages).weights, target / f"{stream}.safetensors")
@@ -89,7 +89,7 @@ def save_card(folder: Path, metrics: Mapping[str, Any], **shared: str | None) ->
 
 
 def read_model(run: str | Path) -> tuple[Path, ModelDescription]:
-    """The folder with the weights, and its description, of a run folder or of its folder `model` alone.
+    """The folder with the weights and its description, for a run folder or its folder `model` alone.
 
     Raises UserError for a folder without a model, or with one that cannot be read.
     """
@@ -119,4 +119,4 @@ def _copy(source: Path, target: Path) -> None:
         state = read_state(source)
     tensors = {name: value.contiguous().clone() for name, value in state.items()}
     with atomic_path(target) as part:
-        part.write_bytes(save(tensors, metadata={"format": "pt"}))  # save_file makes it ours alone to read
+        part.write_bytes(save(tensors, metadata={"format": "pt"}))  # save_file lets only its owner read it

@@ -1,4 +1,4 @@
-"""Runs that are finished: their configuration, networks and what these say of the test videos."""
+"""Finished runs: their configuration, networks and predictions for the test videos."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _MAY_CHANGE = ("localization", "report", "paths.", "dataset.protocol")
 
 @dataclass(frozen=True)
 class Tested:
-    """The data of a run, stream -> what its network says of the test videos, what made them."""
+    """The data of a run, stream -> predictions for the test videos, and the keys of the stages."""
 
     data: RunData
     predictions: Mapping[str, PredictionStore]
@@ -45,10 +45,10 @@ class Tested:
 
 
 def finished_runs(config: DictConfig, overrides: Sequence[str], folder: Path) -> tuple[DictConfig, Tested]:
-    """The configuration of `config.run`, changed by `overrides`, and what its networks say.
+    """The configuration of `config.run`, changed by `overrides`, and the predictions of its networks.
 
-    Nothing is written but predictions that the run has not kept, below `folder`. In one process the same run
-    is read once, whatever of the localisation changes.
+    Writes only predictions that the run has not kept, below `folder`. One process reads a run only once, even
+    if the localisation changes.
     """
     if config.run is None:
         raise UserError("run: got nothing, need the folder of a run, or of two as [A,B]")
@@ -62,7 +62,7 @@ def finished_runs(config: DictConfig, overrides: Sequence[str], folder: Path) ->
 
 
 def _config_of(folder: Path) -> DictConfig:
-    """config.yaml of a run folder, as data: nothing that it names is called."""
+    """Read config.yaml of a run folder as data: nothing that it names is called."""
     path = folder / "config.yaml"
     if not path.is_file():
         raise UserError(f"run: got {folder}, which has no config.yaml; need the folder of a run")
@@ -88,7 +88,7 @@ def _changed(base: DictConfig, config: DictConfig, overrides: Sequence[str]) -> 
 
 
 def _without_localization(config: DictConfig) -> str:
-    """What the networks depend on, and no more, as text: the key of the memory below."""
+    """The settings that the networks depend on, as text: the key of the cache below."""
     kept = [str(key) for key in config if key not in ("localization", "report")]
     return OmegaConf.to_yaml(OmegaConf.masked_copy(config, kept), resolve=True)
 
@@ -127,15 +127,15 @@ def _tested(texts: tuple[str, ...], checkpoint: str | None, own: Path) -> Tested
         for stream, module in modules.items()
     }
     tested = Tested(data, predictions, tuple(key for some in keys.values() for key in some))
-    gc.freeze()  # all this stays: collections between the values of a sweep need not look at it again
-    atexit.register(gc.unfreeze)  # or libraries complain at the end of what was not given back
+    gc.freeze()  # all this stays, so the garbage collections of a sweep can skip it
+    atexit.register(gc.unfreeze)  # or libraries complain at exit about unreleased objects
     return tested
 
 
 def _predictions(
     config: RunConfig, data: RunData, stream: str, module: TSRNetModule, network_key: str, own: Path
 ) -> PredictionStore:
-    """Those that the run has kept, or else new ones in the folder `own`."""
+    """The predictions that the run has kept, or else new ones in the folder `own`."""
     kept = predictions_of(config, data, stream, network_key)
     if kept.problem() is None:
         return PredictionStore(kept.folder)
@@ -169,17 +169,17 @@ def load_checkpoint(config: RunConfig, spec: StageSpec, path: Path) -> tuple[TSR
 
 @dataclass(frozen=True)
 class _Origin:
-    """What is asked of identity.json."""
+    """The part of identity.json that is checked."""
 
     data: dict[str, Any] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
 
 
 def _check_origin(path: Path, stream: str, classes: tuple[str, ...]) -> None:
-    """UserError where the stage that a file lies in says another stream or other classes than the run's."""
+    """Raise UserError if a file is from a stage with another stream or other classes than the run."""
     try:
         said = read_json_as(_Origin, path.parent / "identity.json")
-    except UserError:  # a file alone says nothing of itself but its sizes
+    except UserError:  # a file alone shows nothing but its sizes
         return
     if (own := said.data.get("stream", stream)) != stream:
         raise UserError(f"checkpoint: {path}: is of stream={own}, the run has stream={stream}")

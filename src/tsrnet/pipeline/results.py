@@ -60,15 +60,15 @@ def write_results(
     *,
     diagnose: bool = False,
 ) -> dict[str, Any]:
-    """Localise in the test videos and write what a run folder holds; returns what metrics.json does.
+    """Localise in the test videos and write the run folder; return the content of metrics.json.
 
-    `predictions`: stream -> what its network says. `stages`: the keys of those that made the networks.
+    `predictions`: stream -> those of its network. `stages`: keys of the stages that made the networks.
     """
     remove_parts_of_the_dead(folder)
     records = data.test_records
     videos = data.module(config.streams[0], batch_size=1, seed=0)
     streams = [*predictions, *["fusion"] * (len(predictions) > 1)]
-    # The predictions of all processes are on the disk already: nothing is to be gathered.
+    # The predictions of all processes are on the disk already, so nothing must be gathered.
     evaluator = VideoEvaluator(
         list(records.values()),
         videos.classes,

@@ -20,9 +20,9 @@ from tsrnet.training.fit import leave_other_processes
 def run(
     config: RunConfig, given: DictConfig, folder: Path, *, name: str, group: str | None
 ) -> dict[str, Any] | None:
-    """Data and features, a network a stream, the test videos; returns what metrics.json of `folder` holds.
+    """Prepare the data, train a network per stream, test; return the content of metrics.json of `folder`.
 
-    None in a process that only trains along with the first. `given` is the configuration as it is
+    Returns None in a process that only helps the first one to train. `given` is the configuration as it is
     written; `name` and `group` are those of the W&B run.
     """
     print(

@@ -1,4 +1,4 @@
-"""The datasets by name: what the configuration says of each, and how its annotations are read."""
+"""The datasets by name: the settings of each, and how its annotations are read."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ class ComposedSettings:
 def _with_clips(
     untrimmed: VideoDataset, trimmed: ClipFolders | None, overlap: str | None = None
 ) -> Companions:
-    """With the clips in their folders; `overlap`: a CSV file; None: classes of the same name."""
+    """Add the clips of the class folders; `overlap`: a CSV file; None: classes of the same name."""
     if trimmed is None:
         return Companions(untrimmed)
     clips = read_class_folders(Path(trimmed.videos), name=f"{untrimmed.name}_trimmed")
@@ -162,7 +162,7 @@ class FilesSettings:
     def read(self, *, rehearsal_seed: int | None = None, make: bool = True) -> Companions:
         """The records; UserError names the file that is missing or wrong.
 
-        With `rehearsal_seed`, annotations that are not there are drawn from published statistics.
+        With `rehearsal_seed`, missing annotations are drawn from published statistics.
         """
         main = READERS[self.name]
         untrimmed = self._read_or_draw(self.name, self.annotations, lambda: main(self), rehearsal_seed)
@@ -191,7 +191,7 @@ class FilesSettings:
 
 @pydantic_dataclass(frozen=True, config=KNOWN_KEYS)
 class DrawnSettings(DemoSettings):
-    """The demo: drawn where it is missing, its trimmed clips show the same classes."""
+    """The demo, which is drawn if it is missing. Its trimmed clips show the same classes."""
 
     def read(self, *, rehearsal_seed: int | None = None, make: bool = True) -> Companions:
         """The records of the demo; with `make`, its videos are drawn where they are missing."""

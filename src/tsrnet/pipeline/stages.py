@@ -1,4 +1,4 @@
-"""Stages: finished work found again by a hash of exactly what it depends on."""
+"""Stages: finished work that is found again by a hash of exactly what it depends on."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _KEY = re.compile(r"[a-z_-]+-[0-9a-f]{16}")
 
 @contextmanager
 def held(folder: Path, name: str) -> Iterator[None]:
-    """Hold a lock that no other process can hold; print a line and wait while one does."""
+    """Hold a lock; print a line and wait while another process holds it."""
     lock = FileLock(make_folder(folder / ".locks") / name)
     try:
         lock.acquire(blocking=False)
@@ -47,9 +47,9 @@ def held(folder: Path, name: str) -> Iterator[None]:
 class Stage:
     """A piece of training under `<root>/<name>-<hash of identity>`.
 
-    The folder holds `identity.json`, logs, checkpoints while it trains, `weights.pt` (a state dict) in the
-    end, and `index.json`, with which it is finished. `classes` are written beside the identity, for who
-    takes the weights.
+    The folder holds `identity.json`, logs, checkpoints during the training, and in the end `weights.pt` (a
+    state dict) and `index.json`, which marks it as finished. `classes` are stored with the identity for users
+    of the weights.
     """
 
     root: Path
@@ -59,7 +59,7 @@ class Stage:
 
     @property
     def key(self) -> str:
-        """`<name>-<hash>`: the folder's name, and what stages that depend on this one mention."""
+        """`<name>-<hash>`: the name of the folder, which stages that depend on this one refer to."""
         text = json.dumps({"format": FORMAT, **self.identity}, sort_keys=True)
         return f"{self.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
@@ -72,15 +72,15 @@ class Stage:
         return self.folder / "weights.pt"
 
     def problem(self) -> str | None:
-        """Why the stage cannot be used, with its folder or file; None: it is finished and whole."""
+        """Return why the stage cannot be used (with its folder or file), or None if it is complete."""
         return damage(self.folder) if is_sealed(self.folder) else f"{self.folder}: is missing or not finished"
 
     @contextmanager
     def work(self) -> Iterator[bool]:
-        """Hold the stage; whether it is still to be computed. What is damaged is removed, with a line.
+        """Hold the stage; yield whether it must be computed. A damaged stage is removed, with a line.
 
-        Of several processes that want it one computes, the others wait and find it finished. The lock is
-        the operating system's: it goes with a process that dies.
+        One of several processes computes the stage; the others wait and find it finished. The operating
+        system releases the lock when a process dies.
         """
         if self.problem() is None:
             yield False
@@ -113,7 +113,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class StoredStage:
-    """What is on the disk of a stage."""
+    """A stage on the disk."""
 
     key: str
     finished: bool
@@ -124,7 +124,7 @@ class StoredStage:
 def stored_stages(root: Path) -> list[StoredStage]:
     """All stages below a folder, the oldest first; nothing is changed.
 
-    A stage is a folder with the name and the identity of one; whatever else lies there is not ours.
+    A stage is a folder with the name and the identity of one; everything else there is ignored.
     """
     found = []
     for folder in root.iterdir() if root.is_dir() else ():
@@ -139,7 +139,7 @@ def stored_stages(root: Path) -> list[StoredStage]:
 
 
 def _stat(path: Path) -> os.stat_result | None:
-    """Of a file; None for a folder and for a file that a training has just replaced."""
+    """The status of a file; None for a folder and for a file that a training has just replaced."""
     try:
         return path.lstat() if path.is_file() else None
     except FileNotFoundError:

@@ -49,9 +49,9 @@ class TrainingSettings:
 class StageSpec:
     """A training and all that its weights depend on.
 
-    `teacher` is what knowledge is transferred from; `start` is what the weights start from (D13), with
-    None from random ones. `finetune`: through the backbone that `backbone` names. `pseudo`: a second stage,
-    which learns from what the stages `first`, of every stream, detect.
+    `teacher`: the training that knowledge is transferred from. `start`: the training whose weights this one
+    starts from (D13); None: random weights. `finetune`: training through the backbone. `pseudo`: a second
+    stage, which learns from the detections of the stages `first` of all streams.
     """
 
     name: str
@@ -66,7 +66,7 @@ class StageSpec:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What the hash of the stage is of: every setting that it uses, data, and the stages before it."""
+        """The content of the hash of the stage: every setting that it uses, data and earlier stages."""
         training = {**asdict(self.training), "model": describe_model(self.training.model)}
         if not self.teacher:
             del training["transfer"]
@@ -164,7 +164,7 @@ def _first_stages(config: RunConfig, data: RunData, stream: str) -> StageSpec:
 
 
 def _check_widths(data: VideoDataModule) -> None:
-    """UserError unless clips and videos have features of one width, as MMD compares them."""
+    """Raise UserError unless clips and videos have features of the same width, because MMD compares them."""
     assert data.trimmed
     ours, theirs = data.num_features, data.trimmed.num_features
     if ours != theirs:
@@ -187,7 +187,7 @@ def _teacher(
 
 
 def run_stage(config: RunConfig, spec: StageSpec, wandb: WandbRun | None = None) -> TSRNetModule:
-    """The trained module of a stage: found, or trained after the stages that it builds on."""
+    """The trained module of a stage: loaded, or trained after the stages that it builds on."""
     stage = spec.stage(config.paths.stages)
     with _work(stage) as needed:
         if not needed:
@@ -217,7 +217,7 @@ def run_stage(config: RunConfig, spec: StageSpec, wandb: WandbRun | None = None)
 def _student(
     config: RunConfig, spec: StageSpec, pseudo: Stage2Config, wandb: WandbRun | None
 ) -> StudentModule:
-    """The fresh module of a second stage, with what the first one detects in the training videos."""
+    """A fresh module for a second stage, with the detections of the first one in the training videos."""
     first = {one.data.stream: run_stage(config, one, wandb) for one in spec.first}
     data = {one.data.stream: one.data for one in spec.first}
     labels = pseudo_labels(first, data, pseudo.localization)
@@ -232,7 +232,7 @@ def _student(
 
 
 def load_stage(config: RunConfig, spec: StageSpec) -> TSRNetModule:
-    """The trained module of a stage; UserError where that is not finished or damaged. Nothing is written."""
+    """The trained module of a stage; UserError if it is not finished or damaged. Nothing is written."""
     stage = spec.stage(config.paths.stages)
     if problem := stage.problem():
         raise UserError(f"{problem}; run the train command again, or give the paths.stages that it had")
@@ -242,7 +242,7 @@ def load_stage(config: RunConfig, spec: StageSpec) -> TSRNetModule:
 
 
 def _work(stage: Stage) -> AbstractContextManager[bool]:
-    """Whether a stage is to be computed; processes that train together do not wait for each other's."""
+    """Yield whether a stage must be computed. Processes that train together do not wait for each other."""
     return stage.work() if is_first_process() else nullcontext(stage.problem() is not None)
 
 
@@ -252,7 +252,7 @@ def build_module(
     teacher: TSRNetModule | None = None,
     backbone: Backbone | None = None,
 ) -> TSRNetModule:
-    """A fresh module; where the backbone learns, too, with it, or with one whose weights are loaded later."""
+    """A fresh module. With `finetune`, it contains `backbone`, or one whose weights are loaded later."""
     torch.manual_seed(spec.training.seed)
     network: VideoModel | None = None
     if spec.finetune:
@@ -271,14 +271,14 @@ def build_module(
 
 
 def _head(network: VideoModel) -> VideoModel:
-    """The part that stands on features."""
+    """The part of a network that takes features."""
     return network.head if isinstance(network, EndToEnd) else network
 
 
 def predict_stage(
     config: RunConfig, data: RunData, stream: str, module: TSRNetModule, network_key: str
 ) -> PredictionStore:
-    """What a trained module says of the test videos, computed once."""
+    """The predictions of a trained module for the test videos, computed once."""
     stage = predictions_of(config, data, stream, network_key)
     source, network = data.features, module.model
     if isinstance(network, EndToEnd) and config.finetune and isinstance(source, FeatureStore):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _COLOURS = ("#33a02c", "#b2df8a", "#1f78b4", "#fb9a99", "#e31a1c", "#a6cee3")
 _UNITS = {"length": ("s", 1), "coverage": ("%", 100)}
-"""And the factor that makes it of the number: coverage is the share of its video that a segment fills."""
+"""The unit and its factor. Coverage is the share of its video that a segment fills."""
 Row = tuple[str, str, int | None, float, float | None]
 
 
@@ -40,7 +40,7 @@ def write_diagnosis(found: Mapping[str, Any], folder: Path) -> None:
 
 
 def _rows(found: Mapping[str, Any]) -> list[Row]:
-    """Of detections: kind, number, share, gain. Of the missed: size, number of segments, share missed."""
+    """For detections: kind, number, share, gain. For missed segments: size, number, share missed."""
     rows: list[Row] = [
         ("detections", name, round(share * found["detections"]), share, found["gain"].get(name))
         for name, share in found["kinds"].items()

@@ -21,7 +21,7 @@ from tsrnet.reporting.timeline import Detection
 from tsrnet.reporting.web import as_json, html, script_text
 
 MAX_POINTS = 2000
-"""A curve has no more of them: more than a screen has columns."""
+"""The most points of a curve: more than a screen has columns."""
 
 _SCRIPTS = ("common.js", "player.js", "timeline.js", "review.js")
 
@@ -31,9 +31,9 @@ class Page:
     """What is shown of one video.
 
     `curves`: title -> values (n,) in [0, 1] at `rate_hz`, the first at `first_s`. `probabilities`: class ->
-    video-level probability of the best classes. `thumbnails`: second and JPEG, shown where the video is
-    not embedded or does not play. `video`: MIME type and bytes of the file to embed; None: thumbnails
-    only. `note`: said beside the title, as SIMULATED or the run that made the page. `id`: of the video in
+    video-level probability of the best classes. `thumbnails`: second and JPEG, shown where the video is not
+    embedded or does not play. `video`: MIME type and bytes of the file to embed; None: thumbnails only.
+    `note`: shown beside the title, such as SIMULATED or the run that made the page. `id`: of the video in
     exported files; None: the title. `classes`: the names that a segment can be given.
     """
 
@@ -52,7 +52,7 @@ class Page:
 
 
 def write_page(path: Path, page: Page) -> None:
-    """Write the page as one HTML file that loads nothing from elsewhere; ValueError for what is no number."""
+    """Write the page as one HTML file that loads nothing from elsewhere; ValueError for NaN and infinity."""
     kind, content = page.video or (None, b"")
     data = as_json({**_data(page), "page": path.name, "video": kind})
     parts = html("page", _SCRIPTS, TITLE="Video", DATA=data, VIDEO=_base64(content))
@@ -62,7 +62,7 @@ def write_page(path: Path, page: Page) -> None:
 
 @dataclass(frozen=True)
 class _Embedded:
-    """What others read of the data in a page."""
+    """The part of the data in a page that other modules read."""
 
     id: str
     key: str
@@ -91,7 +91,7 @@ def thin(values: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], int]
 
 
 def _data(page: Page) -> dict[str, Any]:
-    """What the page embeds; `key`: under which a browser keeps the corrections of these detections."""
+    """The data that the page embeds. Under `key` a browser keeps the corrections of these detections."""
     found = [asdict(one) for one in sorted(page.detections, key=_by_time)]
     video_id = page.title if page.id is None else page.id
     content = json.dumps([video_id, page.duration_s, found])
@@ -110,7 +110,7 @@ def _data(page: Page) -> dict[str, Any]:
 
 
 def _by_time(found: Detection) -> tuple[float, float]:
-    """Of those that begin together the longer comes first, so that the shorter lies on top of it."""
+    """If two begin together, the longer one comes first, so that the shorter one is drawn on top."""
     return found.start_s, -found.end_s
 
 

@@ -25,7 +25,7 @@ def write_index(
     Args:
         path: in the folder of the pages.
         pages: name of the file -> what `read_page` returns.
-        reviewed: ids of videos that are reviewed, whatever the browser knows of them.
+        reviewed: ids of videos that are reviewed, even if the browser does not know it.
     """
     videos = [
         {

@@ -50,7 +50,7 @@ class _Metrics:
 
     @property
     def figures(self) -> dict[str, float]:
-        """Of the last stream, or of the fusion of both."""
+        """The figures of the last stream, or of the fusion of both."""
         figures = {"accuracy": list(self.recognition.values())[-1].accuracy}
         if self.detection is None or self.detection.average_mAP is None:
             return figures
@@ -65,14 +65,14 @@ class _Metrics:
 
 @dataclass(frozen=True)
 class Row:
-    """Runs that differ in their seed only: swept key -> value, figure -> one value a seed."""
+    """Runs that differ in their seed only: swept key -> value, figure -> one value per seed."""
 
     swept: Mapping[str, str]
     figures: Mapping[str, Sequence[float]]
 
 
 class SweepReport(Callback):
-    """Hydra calls it when a multirun of a command that writes metrics.json begins and has ended."""
+    """Hydra calls it at the beginning and the end of a multirun of a command that writes metrics.json."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         folder = Path(config.hydra.sweep.dir)
@@ -94,7 +94,7 @@ def report_sweep(folder: Path) -> bool:
             console.print(f"still running: {escape(str(job))}")
         elif said := failure(job):
             failed_jobs.append(job)
-            reason = said.splitlines()[-1]  # of a stack trace its message
+            reason = said.splitlines()[-1]  # the message of a stack trace
             console.print(f"failed: {escape(str(job))}: {escape(reason)} (details in its {FAILED})")
     found: dict[Path, _Metrics] = {}
     for job in jobs:

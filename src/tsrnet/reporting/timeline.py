@@ -65,13 +65,13 @@ def draw_timeline(timeline: Timeline, path: Path) -> None:
 
 def _draw(timeline: Timeline, path: Path) -> None:
     labels = sorted({bar.label for bar in (*timeline.truth, *timeline.detections)})
-    # What is not there takes no room: frames of a simulation, the truth of a video of one's own.
+    # Missing parts take no room: frames of a simulation, the ground truth of your own video.
     rows_of = [("ground truth", timeline.truth)] * bool(timeline.truth) + [
         ("detections", timeline.detections)
     ]
     frames = [1.05] * bool(timeline.strip)
     heights = (*frames, *[0.35 + 0.22 * max(1, len(labels))] * len(rows_of), 1.0, 1.0, 1.0)
-    # Margins by hand: a layout engine draws every picture once more to find them, half of the time.
+    # Fixed margins: to find them, a layout engine would draw every picture twice, half of the time.
     width, height = 12.0, sum(heights) + 0.22 * len(heights) + 0.7
     longest = max((len(_short(label)) for label in labels), default=0)
     figure = Figure(figsize=(width, height))

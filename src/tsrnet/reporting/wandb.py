@@ -152,10 +152,10 @@ def open_wandb(
     tags: Sequence[str],
     memory: Path,
 ) -> Iterator[WandbRun]:
-    """A W&B run while the block runs, finished whatever ends it; the network never ends it.
+    """Open a W&B run for the block and finish it however the block ends. Network errors do not end the block.
 
-    `config` decides which run this is: the same one, begun before and cut off, is continued. `memory`
-    is the folder that keeps the ids of runs that are not finished.
+    `config` identifies the run: one that was begun with it and stopped is continued. `memory` is the folder
+    that keeps the ids of unfinished runs.
     """
     import wandb
 
@@ -179,7 +179,7 @@ def open_wandb(
     quiet = wandb.Settings(silent=True, init_timeout=30, disable_git=True, disable_code=True)
     try:
         run = wandb.init(**{**options, "mode": _mode(settings.mode)}, settings=quiet)
-    except Exception as error:  # whatever the network or the service makes of it: the run goes on
+    except Exception as error:  # any error of the network or the service: the run continues
         reason = str(error).splitlines()[0][:120]
         print(
             f"W&B: offline, because it cannot be reached ({type(error).__name__}: {reason})", file=sys.stderr
@@ -203,7 +203,7 @@ class _Note:
 
 
 def _id_in(note: Path) -> str | None:
-    """The id of the run that a note has; None where there is none, or a damaged one: the run is a new one."""
+    """The id of the run in a note, or None if it is missing or damaged: then the run is a new one."""
     if not note.is_file():
         return None
     try:
@@ -214,7 +214,7 @@ def _id_in(note: Path) -> str | None:
 
 
 def _of_one_height(pictures: Sequence[Path]) -> list[Image.Image]:
-    """W&B shows all images of a step in the size of the first."""
+    """Pad the pictures, because W&B shows all images of a step in the size of the first."""
     opened = [Image.open(path).convert("RGB") for path in pictures]
     height = max((picture.height for picture in opened), default=0)
     return [ImageOps.expand(one, (0, 0, 0, height - one.height), "white") for one in opened]

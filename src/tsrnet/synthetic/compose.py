@@ -3,7 +3,7 @@
 The folder that is written has the layout of a real dataset: `untrimmed/<id>.mp4`, `annotations.json` in
 ActivityNet's layout, `labels.csv` with the labels of the training videos, `trimmed/<class>/` with links to
 the clips that the teacher gets, `overlap.csv`. `composed.json` has the settings and the parts of each
-video; it is written first, and a second run does what it says.
+video; it is written first, and a second run follows it.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class ComposeSettings(PlanSettings):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What decides the videos; of folders their names only, so that it is the same on every machine."""
+        """The settings that decide the videos, with only the names of folders: the same on every machine."""
         values = asdict(self) | {"format": FORMAT, "clips": Path(self.clips).resolve().name}
         if self.background is not None:
             values["background"] = Path(self.background).resolve().name
@@ -163,14 +163,14 @@ def _write_videos(plan: Plan, settings: ComposeSettings) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file unless it says that already."""
+    """Write a file unless it already has this text."""
     if not path.exists() or path.read_bytes() != text.encode():
         with atomic_path(path) as part:
             part.write_text(text, encoding="utf-8")
 
 
 def _link(source: Path, target: Path) -> None:
-    """A link, or a copy where the disk has no links."""
+    """Make a link, or a copy if the disk has no links."""
     if target.exists():
         return
     with atomic_path(target) as part:

@@ -1,4 +1,4 @@
-"""Which clips there are to compose videos of, and which of them can be used."""
+"""Finds the clips to compose videos of, and those of them that can be used."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def find_clips(
 
     Args:
         clips: holds `<class>/<clip>`.
-        background: its videos, folders below included; one in a folder named as a class is for the
+        background: folder of its videos, with subfolders; a video in a folder named like a class is for the
             videos of this class. None: the clips of the classes that are not used.
         classes: those that are used; None: all.
     """
@@ -56,9 +56,9 @@ def usable_clips(
     Args:
         root, labels: the folder and its clips, as `find_clips` has them.
         group: regular expression for the path of a clip. Clips with the same match (of its first
-            parenthesis that matches, if any) are a group; a clip without a match is one of its own.
-        workers: processes; 0: one a core.
-        what: the clips are called in the progress.
+            parenthesis that matches, if any) are a group; a clip without a match is a group of its own.
+        workers: processes; 0: one per core.
+        what: name of the clips in the progress bar.
     """
     usable: list[Clip] = []
     left_out: dict[str, str] = {}

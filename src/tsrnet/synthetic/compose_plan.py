@@ -1,4 +1,4 @@
-"""What each composed video shows when: it follows from a seed and the names of the clips, without pixels.
+"""Plans what each composed video shows when, from a seed and the names of the clips, without pixels.
 
 Lists are sorted by name before anything is drawn. `numpy.random.default_rng((seed, 0))` draws which part a
 group of clips goes to, `(seed, 1)` all of the training videos in their order, `(seed, 2)` the test videos.
@@ -26,9 +26,9 @@ from tsrnet.video.time_grid import FRAME_RATE_HZ
 MIN_CLIP_S = 1.0
 """Shorter clips cannot be used."""
 MAX_SEGMENTS = 4
-_TWO_CLASSES = 4  # one video in so many
+_TWO_CLASSES = 4  # one video in this many
 _GAP, _MORE_GAP = 2 * FRAME_RATE_HZ, 5 * FRAME_RATE_HZ
-"""Frames of background before, between and after segments: at least, and how many more at most by choice."""
+"""Frames of background before, between and after segments: the least, and the most that are drawn on top."""
 _FLASH = FRAME_RATE_HZ // 2
 """No background clip is shown for fewer frames than this."""
 _PARTS = {"trimmed": "the teacher", "training": "training", "validation": "test"}
@@ -89,7 +89,8 @@ def make_plan(
     """Which clips the teacher gets and what each video shows; the order of the lists does not matter.
 
     The clips of a group, also of background, are in one part only. A clip is in a second video of its part
-    only when all of its class have been shown. Raises UserError for classes without a clip for each part.
+    only after all clips of its class have been shown. Raises UserError for classes without a clip for each
+    part.
     """
     clips, background = sorted(clips, key=lambda clip: clip.name), sorted(background, key=lambda c: c.name)
     classes = sorted(classes)
@@ -153,9 +154,9 @@ def _split(
 def _deal(
     clips: Sequence[Clip], shares: Mapping[str, float], part_of: dict[str, str], rng: np.random.Generator
 ) -> list[str]:
-    """Deal the groups that have no part yet, in random order; return the parts that are left without.
+    """Deal the groups that have no part yet, in random order; return the parts that got none.
 
-    Each goes to a part without any, then to the part that lacks most of its share.
+    Each group goes to a part without any, then to the part that is furthest below its share.
     """
     groups = sorted({clip.group for clip in clips})
     dealt = Counter(part_of[group] for group in groups if group in part_of)
@@ -205,7 +206,7 @@ def _segments(
     left = int(settings.max_duration_s * FRAME_RATE_HZ) - _GAP
     segments: list[Part] = []
     for label in wanted:
-        fits = longest + _GAP <= left  # whatever clip comes next
+        fits = longest + _GAP <= left  # for any next clip
         clip = decks[label].draw({segment.clip for segment in segments}) if fits else None
         if clip is None:
             continue

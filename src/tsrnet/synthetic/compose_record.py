@@ -75,7 +75,7 @@ class _PlanFile(Plan):
 
 
 def read_plan(path: Path, settings: Mapping[str, Any]) -> Plan:
-    """The plan of composed.json; UserError where it is of other settings, or was changed by hand."""
+    """The plan of composed.json; UserError if it has other settings or was changed by hand."""
     plan = read_json_as(_PlanFile, path)
     with within(path):
         for video in plan.videos:

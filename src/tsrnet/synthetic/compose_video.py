@@ -19,7 +19,7 @@ from tsrnet.video.time_grid import FRAME_RATE_HZ
 from tsrnet.video.writer import write_video
 
 LONGEST_S = 600
-"""Of a longer clip the rest is not used: every clip is decoded once to see whether it is whole."""
+"""The rest of a longer clip is not used, because every clip is decoded once to check it."""
 
 Fit: TypeAlias = Literal["crop", "letterbox"]
 
@@ -39,7 +39,7 @@ class ClipFrames(VideoFrames):
 
 
 def examine_clip(path: Path) -> int | str:
-    """How many frames of a clip can be used, or why it cannot; it is decoded to its end."""
+    """Decode a clip to its end; return how many frames can be used, or why it cannot be used."""
     try:
         frames = ClipFrames(path)
         count = min(len(frames), LONGEST_S * FRAME_RATE_HZ)
@@ -54,8 +54,8 @@ def examine_clip(path: Path) -> int | str:
 
 @dataclass(frozen=True)
 class Composer:
-    """Writes composed videos: the folders of clips, of background and of the videos; pixels; how frames of
-    another shape are fitted."""
+    """Writes composed videos. Fields: the folders of clips, background and videos; the size in pixels; how
+    frames of another shape are fitted."""
 
     clips: Path
     background: Path
@@ -86,7 +86,7 @@ class Composer:
 
 
 def fit_frame(frame: Image, width: int, height: int, fit: Fit) -> Image:
-    """A (h, w, 3) frame as (height, width, 3), its shape kept.
+    """Fit a (h, w, 3) frame into (height, width, 3) without distortion.
 
     "crop" scales it until it covers the size and keeps the centre; "letterbox" scales it until it fits
     and puts black bars beside it.

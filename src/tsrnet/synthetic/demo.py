@@ -1,7 +1,7 @@
 """The demo dataset: an articulated figure filmed in trimmed clips and untrimmed videos.
 
 Everything follows from `seed`: the script of each video (which act when), its looks, its pixels.
-The result on disk is what a real dataset looks like: H.264 files and annotation files in
+The result on disk looks like a real dataset: H.264 files and annotation files in
 ActivityNet's layout, read back by the same code as any other dataset.
 """
 
@@ -213,12 +213,12 @@ def _scripts(settings: DemoSettings) -> dict[str, list[Script]]:
 
 
 def _dataset(settings: DemoSettings, kind: str, scripts: list[Script]) -> VideoDataset:
-    """The records are checked like any user's."""
+    """The dataset, with records that are checked like a user's."""
     folder = Path(settings.folder)
     path = folder / f"{kind}.json"
     annotated = check_records(path, activitynet_records(path, ground_truth(scripts)["database"]))
     return VideoDataset(
-        # Of the videos, so of their features, too.
+        # The name of the videos, so of their features, too.
         name=f"demo_{settings.seed}_{settings.size}" + ("_trimmed" if kind == "trimmed" else ""),
         classes=tuple(sorted(ACTIONS)),
         train=tuple(record for record in annotated.records if record.subset == "training"),

@@ -1,4 +1,4 @@
-"""Annotations drawn from what is published of a dataset, for a simulation without the real ones."""
+"""Annotations drawn from published statistics of a dataset, for a simulation without the real ones."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from tsrnet.synthetic.simulated import CLIP_S
 
 @dataclass(frozen=True)
 class Statistics:
-    """What is published of a dataset: enough to draw annotations that are like it.
+    """Published statistics of a dataset: enough to draw similar annotations.
 
     `train_videos`, `test_videos`: videos of each class (of its commonest class, for a video of
-    several). `mean_segments`: of a video. `covered`: part of all time that lies in segments.
+    several). `mean_segments`: segments per video. `covered`: part of all time that lies in segments.
     `durations_s`: (mean, median) of the videos; None for trimmed clips, which have no segments.
     """
 
@@ -34,7 +34,7 @@ class Statistics:
 
 
 def published_statistics(name: str) -> Statistics:
-    """Those of thumos14, activitynet or ucf101 (split 1); UserError for another name."""
+    """The statistics of thumos14, activitynet or ucf101 (split 1); UserError for another name."""
     known = json.loads(
         resources.files("tsrnet.synthetic").joinpath("data/statistics.json").read_text(encoding="utf-8")
     )
@@ -49,7 +49,7 @@ def published_statistics(name: str) -> Statistics:
 
 
 def drawn_collection(name: str, *, seed: int, statistics: Statistics) -> VideoDataset:
-    """Videos that are not there, with one class each and segments that do not overlap.
+    """Videos without files, with one class each and segments that do not overlap.
 
     Subsets are "training" and "testing", ids `<name>_<subset>_<number>`; the folder of the videos
     does not exist.

@@ -107,7 +107,7 @@ def flicker(rng: np.random.Generator, count: int, settings: StreamSettings) -> A
 
 @lru_cache(maxsize=4096)
 def direction(seed: int, stream: str, kind: str, name: str, decay: float) -> Array:
-    """(factors,) of length 1: that of a named action, scene or shift."""
+    """(factors,) of length 1: the direction of a named action, scene or shift."""
     drawn = draw(seeded_rng(seed, kind, stream, name), 1, decay)[0]
     return np.asarray(drawn / np.linalg.norm(drawn), np.float32)
 

@@ -53,7 +53,7 @@ def stills(rng: np.random.Generator, *, size: int) -> Samples:
 def motions(rng: np.random.Generator, *, size: int, method: FlowSettings) -> Samples:
     """4 motions, each filmed in the same two scenes.
 
-    Flow stacks (4, 2, 10, size, size) float16; limb velocities (4, 16), heights a second.
+    Flow stacks (4, 2, 10, size, size) float16; limb velocities (4, 16), heights per second.
     """
     poses = [_pose(rng) for _ in range(_PER_SCENE)]
     velocities = [rng.normal(0, 5, 8) * (rng.random(8) < 0.4) * (rng.random() < 0.8) for _ in poses]
@@ -62,7 +62,7 @@ def motions(rng: np.random.Generator, *, size: int, method: FlowSettings) -> Sam
         place, body, height, foot = _setting(rng, size)
         row = []
         for pose, velocity in zip(poses, velocities, strict=True):
-            drift = rng.normal(0, 0.1) * (rng.random() < 0.2)  # walking, heights a second
+            drift = rng.normal(0, 0.1) * (rng.random() < 0.2)  # walking, heights per second
             start_s = float(rng.uniform(0, 30))
             frames = []
             for index in range(FRAMES_PER_SNIPPET + 1):

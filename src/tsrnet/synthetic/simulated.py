@@ -1,8 +1,8 @@
-"""Simulated features: what a backbone might say of annotated videos, for a rehearsal without videos.
+"""Simulated features, as from a backbone on annotated videos, for a rehearsal without videos.
 
-A snippet is the sum of its actions (shared by all videos of a class, trimmed or not), of the scene
-that goes with them, of the shot and of a flicker that is correlated in time. All follows from
-(seed, stream, video id); nothing is stored, unless `store_features` is asked to rehearse the disk.
+A snippet is the sum of its actions (shared by all videos of a class, trimmed or not), of the scene that goes
+with them, of the shot and of a flicker that is correlated in time. All follows from (seed, stream, video id).
+Nothing is stored, except by `store_features` to rehearse the use of the disk.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ FORMAT = 4
 """Part of the identity: raise it when the same seed gives other features."""
 _EDGE_S = 0.6
 CLIP_S = (2.0, 15.0)
-"""Seconds, from and to, of a trimmed clip whose duration nobody says."""
+"""Shortest and longest duration (s) of a trimmed clip whose duration is unknown."""
 
 
 @dataclass(frozen=True, config=KNOWN_KEYS)
@@ -69,7 +69,7 @@ class SimulatedStore:
         records: the videos: durations and segments (a trimmed clip shows its label throughout).
         settings: what the features are like.
         trimmed: whether the videos are trimmed clips, which look a little different.
-        canonical: label -> name of its action, for labels that do not agree by their letters.
+        canonical: label -> name of its action, for labels with different letters.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class SimulatedStore:
         }
 
     def time_grid(self, video_id: str, num_snippets: int, duration_s: float | None) -> TimeGrid:
-        """6 Hz, whatever the video."""
+        """6 Hz for every video."""
         return TimeGrid()
 
     @property

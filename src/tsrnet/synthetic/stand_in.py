@@ -1,8 +1,8 @@
 """The demo's stand-in for ImageNet weights: small networks that learn to see figures.
 
 The RGB network reads where the limbs of a figure are, the flow network how they move, both from
-`datasets.random_figures`. The same pose in two scenes must give nearly the same features, so that
-these say more of the figure than of the scene. They then serve as any backbone's do.
+`random_figures`. The same pose in two scenes must give nearly the same features, so that these describe the
+figure more than the scene. They are then used like those of any backbone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Checkpoints of a training: the last one and the one before, whole or passed over."""
+"""Checkpoints of a training: the last one and the one before. Damaged ones are ignored."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LAST, BEFORE = "last.ckpt", "before.ckpt"
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Writes a checkpoint beside its place and renames it, so that it is there whole or not at all.
+    """Writes a checkpoint to another name and renames it, so that it appears whole or not at all.
 
     The checkpoint that had the name before becomes `before.ckpt`.
     """
@@ -36,7 +36,7 @@ class WholeCheckpoints(TorchCheckpointIO):
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint that is whole, to go on from; None: there is none. Damaged ones are reported."""
+    """The newest complete checkpoint to continue from, or None. Damaged ones are reported."""
     for path in (folder / LAST, folder / BEFORE):
         if path.is_file():
             if (reason := _damage(path)) is None:
@@ -56,6 +56,6 @@ def _damage(path: Path) -> str | None:
             if name := file.testzip():
                 return f"checksum of {name}"
         torch.load(path, map_location="cpu", weights_only=True, mmap=True)["state_dict"]
-    except Exception as error:  # whatever parsers make of damaged bytes
+    except Exception as error:  # parsers raise anything for damaged bytes
         return f"{type(error).__name__}: {' '.join(str(error).split())[:80]}"
     return None

@@ -24,12 +24,12 @@ from tsrnet.video.time_grid import TimeGrid
 
 @dataclass(frozen=True, config=KNOWN_KEYS)
 class FinetuneSettings:
-    """Of the training through the backbone, which follows one on its features as they are.
+    """Settings of the training through the backbone, which follows one on frozen features.
 
-    `max_steps` of a stream, `teacher_steps` of its teacher. `alpha`: of R_smooth, which is far larger
-    over a few sampled snippets than over all of a video. The backbone learns at `learning_rate_factor`
-    of the rate of the rest, `chunk` snippets go through it at a time; with `checkpointing` memory holds
-    the activations of one chunk only.
+    `max_steps` of a stream, `teacher_steps` of its teacher. `alpha`: weight of R_smooth, which is far larger
+    over a few sampled snippets than over all of a video. The learning rate of the backbone is
+    `learning_rate_factor` times that of the rest. `chunk` snippets go through it at a time; with
+    `checkpointing`, memory holds the activations of one chunk only.
     """
 
     max_steps: Count
@@ -44,7 +44,7 @@ class FinetuneSettings:
 class EndToEnd(VideoModel):
     """A network on the features that its backbone makes of pixels.
 
-    Batch normalisation keeps the statistics that it came with: those of a few videos are poor ones.
+    Batch normalisation keeps its initial statistics, because those of a few videos are poor.
     """
 
     def __init__(self, backbone: Backbone, head: VideoModel, settings: FinetuneSettings) -> None:
@@ -95,7 +95,7 @@ class EndToEnd(VideoModel):
 class FinetunedFeatures:
     """The features of videos by a trained backbone, computed when they are read; a `FeatureSource`.
 
-    All snippets of a video, a chunk at a time; `store` says which there are.
+    All snippets of a video are computed, a chunk at a time; `store` has their number.
     """
 
     def __init__(self, network: EndToEnd, store: FeatureStore, chunk: int) -> None:

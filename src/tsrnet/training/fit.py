@@ -61,7 +61,7 @@ def is_first_process() -> bool:
 
 
 def leave_other_processes() -> bool:
-    """End the training together; whether this process goes on alone, to localise and report."""
+    """End the joint training; return whether this process continues alone, to localise and report."""
     if dist.is_available() and dist.is_initialized():
         dist.barrier()
         dist.destroy_process_group()
@@ -76,7 +76,7 @@ def fit(
     folder: Path,
     loggers: Sequence[Logger] = (),
 ) -> None:
-    """Train for `settings.max_steps` steps; a call that was cut off goes on from its checkpoint in `folder`.
+    """Train for `settings.max_steps` steps; a stopped call continues from its checkpoint in `folder`.
 
     `folder` gets `last.ckpt` every `settings.checkpoint_every` steps, and `logs/metrics.csv`.
     """
@@ -113,7 +113,7 @@ def predict(
     *,
     identity: Mapping[str, object],
 ) -> None:
-    """Write what the module says of every snippet of the test videos, in all processes, into a store."""
+    """Write the predictions of a module for every snippet of the test videos, from all processes."""
     order = [record.id for record in data.dataset.test]
     writer = PredictionWriter(store, order=order, identity=identity)
     callbacks = [writer, VideoProgress(f"testing ({data.stream})")]
@@ -154,7 +154,7 @@ def _trainer(
 
 @contextmanager
 def _bfloat16_products(allowed: bool) -> Iterator[None]:
-    """Allow them in training, see `tsrnet.models.attention`; predictions are in float32."""
+    """Allow bfloat16 in training, see `tsrnet.models.attention`; predictions are in float32."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("medium" if allowed else before)
     try:
@@ -178,7 +178,7 @@ def _disk_errors(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without Lightning's hints that do not apply: loading with workers is a setting of ours."""
+    """Suppress hints of Lightning that do not apply; workers for loading are a setting of ours."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     with warnings.catch_warnings():
         for message in (

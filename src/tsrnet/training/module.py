@@ -42,7 +42,7 @@ from tsrnet.models.registry import ModelSettings, build_model, describe_model, m
 from tsrnet.models.tsrnet import TSRNetOutput
 from tsrnet.models.video_model import SnippetPredictions, VideoModel
 
-# What its message recommends is private to torch.
+# The function that the message recommends is private to torch.
 warnings.filterwarnings("ignore", message=".*all_gather is deprecated.*", category=FutureWarning)
 
 MIN_PAIRS = 2
@@ -52,7 +52,7 @@ MIN_PAIRS = 2
 @dataclass(frozen=True, config=KNOWN_KEYS)
 class OptimizerSettings:
     """`adamw` with a constant rate is for frozen features; `sgd` is the paper's (D14); `adam`, whose weight
-    decay is an L2 term of the loss, is that of most of the other models' authors.
+    decay is an L2 term of the loss, is used by most authors of the other models.
 
     With `sgd`, the rate is multiplied by `decay_factor` every `decay_every` steps.
     """
@@ -150,7 +150,7 @@ class TSRNetModule(pl.LightningModule):
         if isinstance(teacher, str | Path):
             with reading(teacher, "a checkpoint of a TSRNetModule", do="give another file"):
                 teacher = TSRNetModule.load_from_checkpoint(teacher, map_location="cpu", weights_only=True)
-        # In a list: a frozen teacher is no part of this module's weights and checkpoints.
+        # In a list, so that the frozen teacher is not part of this module's weights and checkpoints.
         self._teacher = [teacher.model.eval().requires_grad_(False)] if teacher else []
         if teacher and self.transfer.classifier == "teacher":
             known = {name: row for row, name in enumerate(teacher.classes)}
@@ -173,7 +173,7 @@ class TSRNetModule(pl.LightningModule):
         """L = L_SA + L_KT of eq. (9): self-attention on the videos, transfer from the frozen teacher."""
         videos = batch.videos
         output = self.model(videos.features, videos.mask)
-        terms = self.model.loss_terms(output, videos.mask, videos.labels)  # of a rival
+        terms = self.model.loss_terms(output, videos.mask, videos.labels)  # for a rival
         loss = terms.pop("total", torch.zeros((), device=self.device))
         if self.losses:
             terms |= self._self_attention_terms(output, videos, self.losses)
@@ -202,7 +202,7 @@ class TSRNetModule(pl.LightningModule):
         return {**terms, "total": self_attention_loss(terms["class"], attention)}
 
     def _transfer_terms(self, batch: TrainingBatch, output: TSRNetOutput) -> dict[str, Tensor]:
-        """L_FC1 and L_FC2 of eq. (7) and (8) over the pairs of all processes (D12); none of too few pairs."""
+        """L_FC1 and L_FC2 of eq. (7) and (8) over the pairs of all processes (D12); empty for too few."""
         counts = _of_all_ranks(torch.tensor([len(batch.paired)], device=self.device)).tolist()
         if sum(counts) < MIN_PAIRS:
             return {}
@@ -306,10 +306,10 @@ def _plain(settings: Any) -> dict[str, Any]:
 
 
 def _of_all_ranks(rows: Tensor, counts: Sequence[int] = (1,)) -> Tensor:
-    """(sum of counts, ...) rows of all processes, which have `counts` of them; gradients go back.
+    """(sum of counts, ...) rows of all processes, which have `counts` of them; with gradients.
 
-    Each process then computes the same loss; the mean over processes that DDP takes of the gradients
-    makes of their sum, which comes back here, that of one process.
+    Each process then computes the same loss. The gradients that come back are summed over the processes, and
+    DDP's mean over processes turns this sum into the gradient of one process.
     """
     if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
         return rows

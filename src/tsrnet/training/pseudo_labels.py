@@ -22,7 +22,7 @@ from tsrnet.training.module import TSRNetModule
 
 @dataclass(frozen=True)
 class PseudoLabels:
-    """Of a video, (r,) each: class index, snippets [start, stop), confidence in (0, 1]."""
+    """The labels of a video, (r,) each: class index, snippets [start, stop), confidence in (0, 1]."""
 
     label: npt.NDArray[np.int64]
     start: npt.NDArray[np.float64]
@@ -46,9 +46,9 @@ def pseudo_labels(
 ) -> dict[str, PseudoLabels]:
     """Detections in all training videos, by id.
 
-    The labels of a video are known: they take the place of the class probabilities, so only they are
-    localised. The confidence of a detection is the share of the detections of its class, in all videos, whose
-    score is not higher: rules have scores of any scale.
+    The labels of a video are known. They replace the class probabilities, so only they are localised. The
+    confidence of a detection is the share of the detections of its class, in all videos, whose score is not
+    higher, because the scores of rules have any scale.
 
     Args:
         modules: stream -> a trained module; the streams are fused as in a test.
@@ -77,7 +77,7 @@ def pseudo_labels(
 
 
 def with_confidence(found: Mapping[str, DetectedRuns]) -> dict[str, PseudoLabels]:
-    """Detections of videos with the rank of their score within their class in place of the score."""
+    """Replace the score of each detection by the rank of the score within its class."""
     pairs = [(runs.label, runs.score) for runs in found.values()]
     labels, scores = (np.concatenate([*column]) for column in zip(*pairs, strict=True))
     ranked = {label: np.sort(scores[labels == label]) for label in np.unique(labels)}

@@ -6,9 +6,9 @@
     L_pseudo = mean of w_t CE(p_t, y_t)       y_t: the detected class, w_t its confidence; or background
     L_mean = mean of |p_t - p'_t|²            p'_t: the mean teacher's, an exponential average of the student
 
-The mean of L_pseudo is taken over the snippets with a detection and over those without, then over the two:
-most of a video is background. λ grows to its value over the first third of the training. The mean teacher
-(Tarvainen, Valpola, NeurIPS 2017) is what is tested.
+The mean of L_pseudo is taken over the snippets with a detection and over those without, then over the two,
+because most of a video is background. λ grows to its value over the first third of the training. The mean
+teacher (Tarvainen, Valpola, NeurIPS 2017) is tested.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class StudentModule(TSRNetModule):
     """Trains a model on pseudo labels; arguments as for TSRNetModule.
 
     Args:
-        labels: video id -> what the first stage detected in it.
+        labels: video id -> detections of the first stage in it.
         student: settings of the loss.
     """
 
@@ -57,7 +57,7 @@ class StudentModule(TSRNetModule):
         self.mean_teacher = copy.deepcopy(self.model).requires_grad_(False)
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
-        """The loss of the docstring above."""
+        """The loss of the module docstring."""
         videos = batch.videos
         own = super().training_step(batch, batch_idx)
         log_p = _log_probabilities(self.model.predict(videos.features, videos.mask))
@@ -79,7 +79,7 @@ class StudentModule(TSRNetModule):
         self._update_mean_teacher()  # not at the end of a batch, where checkpoints are written before it
 
     def _update_mean_teacher(self) -> None:
-        # Fewer steps are remembered at first, when the student is not yet worth remembering.
+        # At first the average is over fewer steps, because the student is still poor.
         kept = min(self.student.average, (1 + self.global_step) / (10 + self.global_step))
         with torch.no_grad():
             for mean, value in zip(self.mean_teacher.parameters(), self.model.parameters(), strict=True):
@@ -104,7 +104,7 @@ def _log_probabilities(said: SnippetPredictions) -> Tensor:
 
 
 def pseudo_label_loss(log_p: Tensor, targets: Tensor, mask: Tensor, *, background: float) -> Tensor:
-    """L_pseudo of the docstring above.
+    """L_pseudo of the module docstring.
 
     Args:
         log_p: (batch, time, classes + 1), background last.

@@ -1,4 +1,4 @@
-"""Chunks of videos: what a worker process reads at a time, and what becomes of it here."""
+"""Chunks of videos: a worker process reads one at a time, and this process makes snippets of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tsrnet.video.snippets import Snippets, SnippetSettings, clips_of, read_fram
 from tsrnet.video.video_file import VideoFile
 
 CHUNK = 64
-"""Snippets read at a time: bounds the memory whatever the length of a video."""
+"""Snippets read at a time: bounds the memory for videos of any length."""
 
 Pixels = Snippets | npt.NDArray[np.uint8]
 
@@ -43,7 +43,7 @@ def chunks_of(video: VideoFile, num_snippets: int) -> Iterator[Chunk]:
 
 @dataclass(frozen=True)
 class ChunkReader:
-    """Reads chunks in a worker process; `complete` then makes snippets of what came, in this one.
+    """Reads chunks in a worker process; `complete` then makes snippets of them in this process.
 
     `decodes_only`: the flow is left to `complete`, where `flow_device` computes it.
     """
@@ -55,7 +55,7 @@ class ChunkReader:
     flow_device: str = "cpu"
 
     def __call__(self, chunk: Chunk) -> Pixels | str:
-        """Snippets, or frames where the flow is computed elsewhere, or why the file cannot be read."""
+        """Snippets, or frames if the flow is computed elsewhere, or why the file cannot be read."""
         try:
             frames = read_frames(
                 chunk.video.path, chunk.start, chunk.stop, self.settings, backend=self.backend
@@ -65,7 +65,7 @@ class ChunkReader:
         return frames if self.decodes_only else snippets_of(frames, self.settings, self.streams)
 
     def complete(self, pixels: Pixels) -> Snippets:
-        """The snippets; clips are cut here, so that frames which they share travel once."""
+        """The snippets. Clips are cut here, so that the frames that they share are sent only once."""
         snippets = pixels
         if not isinstance(snippets, Snippets):
             snippets = snippets_of(snippets, self.settings, self.streams, self.flow_device)

@@ -20,7 +20,7 @@ def _faster(backend: Backend) -> Backend:
 class TVL1:
     """Parameters of the dual TV-L1 method (Zach et al. 2007) with OpenCV's defaults.
 
-    `bound`: flow is clipped to +-bound pixels a frame and divided by it. `backend`: "torch" is ours,
+    `bound`: flow is clipped to +-bound pixels per frame and divided by it. `backend`: "torch" is ours,
     "opencv" is OpenCV's DualTVL1OpticalFlow; "auto" is the faster, which is ours, compiled or not.
     """
 
@@ -46,7 +46,7 @@ class TVL1:
 
 @dataclass(frozen=True, config=KNOWN_KEYS)
 class DIS:
-    """Dense inverse search (Kroeger et al. 2016), OpenCV's, by one of its presets; `bound` as of TVL1."""
+    """Dense inverse search (Kroeger et al. 2016), OpenCV's, by one of its presets; `bound` as for TVL1."""
 
     preset: Literal["ultrafast", "fast", "medium"] = "medium"
     bound: Positive = 20.0
@@ -56,7 +56,7 @@ class DIS:
 
 @dataclass(frozen=True, config=KNOWN_KEYS)
 class RAFT:
-    """RAFT (Teed and Deng 2020), torchvision's; `bound` as of TVL1.
+    """RAFT (Teed and Deng 2020), torchvision's; `bound` as for TVL1.
 
     `weights`: "pretrained" are torchvision's newest, or a file with a state dict. `updates`: iterations.
     """
@@ -73,4 +73,4 @@ FlowSettings: TypeAlias = Annotated[
     Field(discriminator="method"),
     BeforeValidator(lambda value: {"method": "tvl1", **value} if isinstance(value, dict) else value),
 ]
-"""The settings of one of the methods: from the configuration by its `method`, TV-L1 where it has none."""
+"""The settings of one of the methods, by `method` in the configuration; TV-L1 if it has none."""

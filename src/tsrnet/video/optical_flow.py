@@ -12,7 +12,7 @@ import numpy.typing as npt
 from tsrnet.video.flow_settings import DIS, RAFT, TVL1, FlowSettings
 
 _PAIRS_ON_GPU = {"tvl1": 320, "raft_small": 32, "raft_large": 32}
-"""Of 64 snippets; at 224 x 224 TV-L1's 320 take about 2 GB."""
+"""The pairs of 64 snippets; at 224 x 224 TV-L1's 320 pairs take about 2 GB."""
 _DIS_PRESETS = {
     "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
     "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
@@ -28,14 +28,14 @@ def flow_fields(
     Args:
         frames: (t + 1, h, w, 3) uint8 RGB.
         method: its parameters.
-        device: where torch computes, in its words; OpenCV's methods have the CPU only.
+        device: the device of torch; OpenCV's methods use the CPU only.
 
     Returns:
         (t, 2, h, w) float32, x then y, in units of `method.bound` pixels, within [-1, 1].
     """
     grey = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])
     fields = np.zeros((len(grey) - 1, 2, *grey.shape[1:]), np.float32)
-    moved = np.flatnonzero((grey[1:] != grey[:-1]).any(axis=(1, 2)))  # a repeated frame has not
+    moved = np.flatnonzero((grey[1:] != grey[:-1]).any(axis=(1, 2)))  # a repeated frame has not moved
     if method.uses_torch:
         # One pair at a time on a CPU: what it needs then stays in the cache.
         at_once = 1 if device == "cpu" else _PAIRS_ON_GPU[method.method]
@@ -51,7 +51,7 @@ def flow_fields(
 
 
 def check_flow(method: FlowSettings) -> None:
-    """Raises UserError where RAFT's weights cannot be had; they are downloaded once, here."""
+    """Raise UserError if RAFT's weights are not available; they are downloaded once, here."""
     if isinstance(method, RAFT):
         from tsrnet.video.raft import raft
 
@@ -61,7 +61,7 @@ def check_flow(method: FlowSettings) -> None:
 def _by_torch(
     images: npt.NDArray[np.uint8], pairs: npt.NDArray[np.intp], method: FlowSettings, device: str
 ) -> npt.NDArray[np.float32]:
-    import torch  # not on top: workers that take OpenCV's start faster without
+    import torch  # not at the top: workers with OpenCV's flow start faster without it
 
     first, second = (torch.from_numpy(images[pairs + k]).to(device) for k in (0, 1))
     if isinstance(method, RAFT):

@@ -41,7 +41,7 @@ def raft_flow(first: Tensor, second: Tensor, method: RAFT) -> Tensor:
 
 @functools.lru_cache(maxsize=2)
 def raft(method: RAFT, device: str = "cpu") -> nn.Module:
-    """The network with its weights; UserError where they cannot be had."""
+    """The network with its weights; UserError if they are not available."""
     file = Path(method.weights)
     published = None if file.is_file() else weights_identity(method)
     try:

@@ -37,10 +37,10 @@ class UnreadableVideoError(Exception):
 class VideoFrames:
     """The frames of a file at 30 Hz: frame k is the one shown k / 30 s after the first.
 
-    `backend`: "decord", "pyav", "torchcodec", or "auto": decord, but PyAV where decord is not installed
-    (it has no wheel for ARM and macOS) or fails. PyAV reads MPEG-4 part 2 (XVID), too, unless decord is
-    asked for: of the last frame decord returns a wrong one now and then, TorchCodec none. Raises
-    UnreadableVideoError, here and in `read`, and UserError where the backend cannot run.
+    `backend`: "decord", "pyav", "torchcodec", or "auto": decord, but PyAV where decord is not installed (it
+    has no wheel for ARM and macOS) or fails. PyAV also reads MPEG-4 part 2 (XVID), unless decord is asked
+    for: decord sometimes returns a wrong last frame, TorchCodec returns none. Raises UnreadableVideoError,
+    here and in `read`, and UserError where the backend cannot run.
     """
 
     def __init__(self, path: Path, backend: str = "auto") -> None:
@@ -81,7 +81,7 @@ class VideoFrames:
                 f" lasts {shown_s.max():.4g} s"
             )
         times_s = np.arange(max(1, int(self.duration_s * FRAME_RATE_HZ + 0.5))) / FRAME_RATE_HZ
-        # Half a millisecond: containers round timestamps, a frame must not be missed by that.
+        # Half a millisecond: containers round timestamps, and this must not lose a frame.
         self._source = np.searchsorted(start_s, times_s + 5e-4, side="right") - 1
         self._kept: dict[int, Image] = {}  # frames of the last read, which the next one may share
         self._kept_as: tuple[object, int] | None = None  # their sizes
@@ -113,9 +113,9 @@ class VideoFrames:
 
 
 class _Decord:
-    """Frames of a file by their number, turned as its rotation tag says; any frame at once.
+    """Frames of a file by their number, turned by its rotation tag, in any order.
 
-    `start_s` (n,): when each is shown, not rising where that is unknown. `rate_hz`: the average.
+    `start_s` (n,): when each is shown, not rising if that is unknown. `rate_hz`: the average.
     """
 
     def __init__(self, path: Path) -> None:
@@ -137,7 +137,7 @@ class _Decord:
 
 
 class _PyAV:
-    """As `_Decord`, in order only: going back opens the file again, going ahead decodes what lies between."""
+    """Like `_Decord`, but in order: going back opens the file again, going ahead decodes all between."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -172,7 +172,7 @@ class _PyAV:
 
 
 class _TorchCodec(_PyAV):
-    """As `_Decord`; timestamps from the file's packets, as without decoding it has none."""
+    """Like `_Decord`, with timestamps from the file's packets: without decoding, TorchCodec has none."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -201,7 +201,7 @@ _DECODERS: dict[str, type[_Decord | _PyAV]] = {"decord": _Decord, "pyav": _PyAV,
 
 @functools.cache
 def _decord() -> Any:
-    """decord, quiet; None where it is not installed."""
+    """Import decord and silence it; None if it is not installed."""
     try:
         import decord
     except (ImportError, OSError):
@@ -211,7 +211,7 @@ def _decord() -> Any:
 
 
 def decoder_in_use(backend: str) -> str:
-    """What decodes, in words."""
+    """The decoder in words."""
     if backend != "auto":
         return backend
     return "decord (PyAV where it fails)" if _decord() else "PyAV (decord is not installed)"
@@ -229,7 +229,7 @@ def _codec(path: Path) -> str:
 
 @contextlib.contextmanager
 def _reasons(name: str) -> Iterator[None]:
-    """Whatever a library raises for a file, as UnreadableVideoError without its source position."""
+    """Turn any exception of a library into UnreadableVideoError, without its source position."""
     try:
         yield
     except UnreadableVideoError:

@@ -18,10 +18,10 @@ Pixels = npt.NDArray[np.uint8]
 
 
 class SnippetImages:
-    """JPEG files of one stream below `<folder>/<stream>_images/<video id>`; a video's appear at once.
+    """JPEG files of one stream below `<folder>/<stream>_images/<video id>`; those of a video appear together.
 
     "rgb": `img_<frame>.jpg`, the middle frame of each snippet. "flow": `flow_<x|y>_<frame>.jpg`, all
-    fields; grey value g is a flow of (g / 127.5 - 1) * bound pixels a frame, with the flow's own bound.
+    fields; grey value g is a flow of (g / 127.5 - 1) * bound pixels per frame, with the flow's own bound.
     Frames are numbered in 5 digits from 00001, as two-stream networks (TSN) have them. The pixels are
     those that the networks see.
     """

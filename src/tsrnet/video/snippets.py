@@ -47,12 +47,12 @@ class ClipSettings:
 
     @property
     def before(self) -> int:
-        """Frames of 30 Hz that it begins before its snippet."""
+        """Frames of 30 Hz by which it begins before its snippet."""
         return (self.span - FRAMES_PER_SNIPPET) // 2
 
     @property
     def after(self) -> int:
-        """Frames of 30 Hz that it ends after the first frame of the next snippet."""
+        """Frames of 30 Hz by which it ends after the first frame of the next snippet."""
         return max(0, self.span - self.before - FRAMES_PER_SNIPPET - 1)
 
 
@@ -76,7 +76,7 @@ class SnippetSettings:
         return self
 
     def shape(self, stream: str) -> tuple[int, ...]:
-        """Of a snippet in `Snippets`."""
+        """The shape of a snippet in `Snippets`."""
         if stream == "flow":
             return FLOW_CHANNELS, self.crop, self.crop
         return (*([self.clip.frames] if self.clip else []), self.crop, self.crop, 3)
@@ -106,7 +106,7 @@ class Snippets:
 
 @functools.lru_cache(maxsize=1)
 def _frames_of(path: Path, backend: str) -> VideoFrames:
-    """The file that is being read stays open: the next snippets of it are often asked for next."""
+    """Keep the file open, because its next snippets are often read next."""
     return VideoFrames(path, backend)
 
 

@@ -49,7 +49,7 @@ class TimeGrid:
 
     @property
     def _shift(self) -> float:
-        """Snippets by which the grid lies later than the default one; exactly 0 for that."""
+        """Snippets by which the grid is later than the default one, for which it is exactly 0."""
         return 0.0 if self.offset_s == 0.5 / self.rate_hz else self.offset_s * self.rate_hz - 0.5
 
     def centres_s(self, num_snippets: int) -> npt.NDArray[np.float64]:

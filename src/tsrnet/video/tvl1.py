@@ -36,7 +36,7 @@ def tvl1_flow(first: Tensor, second: Tensor, method: TVL1, *, compiled: bool = F
         compiled: run the inner loop through torch.compile, which needs a C++ compiler (CPU) or Triton.
 
     Returns:
-        (pairs, 2, h, w) float32 pixels, x then y. What a pair gives does not depend on the others.
+        (pairs, 2, h, w) float32 pixels, x then y. The result of a pair does not depend on the others.
     """
     step = _compiled_step() if compiled else _step
     pyramid = [torch.stack([first, second], dim=1).float()]
@@ -61,14 +61,14 @@ def can_compile(device: str = "cpu") -> bool:
     pair = torch.zeros(2, 1, 32, 32, device=device)
     try:
         tvl1_flow(pair[0], pair[1], TVL1(scales=1, warps=1), compiled=True)
-    except Exception as error:  # whatever a broken compiler or its headers make of it
+    except Exception as error:  # a broken compiler or its headers may raise anything
         print(f"flow: torch.compile fails ({type(error).__name__}), uncompiled instead", file=sys.stderr)
         return False
     return True
 
 
 def _resize(images: Tensor, size: tuple[int, ...], scale: float | None = None) -> Tensor:
-    """Bilinear; a `scale` is taken as it is, though the rounded sizes have another ratio."""
+    """Bilinear; a given `scale` is used exactly, although the rounded sizes have another ratio."""
     resized: Tensor = torch.ops.aten.upsample_bilinear2d(images, list(size), False, scale, scale)
     return resized
 
@@ -159,7 +159,7 @@ def _step(
 ) -> Tensor:
     """One iteration, in place: flow from the data and the divergence of the dual, then the dual.
 
-    Tensors of their own, not parts of one: so they compile to loops without a test inside.
+    Separate tensors, not parts of one, compile to loops without a test inside.
 
     Args:
         u, v: the flow, (pairs, rim + size + rim), flat. u_x, u_y, v_x, v_y: its dual, the same.
@@ -201,7 +201,7 @@ def _flat(images: Tensor, *, rim: int) -> Tensor:
 
 
 def _image(flat: Tensor, height: int, width: int) -> Tensor:
-    """The way back from `_flat` with rim width + 1."""
+    """The inverse of `_flat` with rim width + 1."""
     return flat[..., width + 1 : -width - 1].view(*flat.shape[:-1], height, width + 1)[..., :width]
 
 
@@ -217,7 +217,7 @@ def _median(images: Tensor, size: int) -> Tensor:
     """(pairs, h, w) median of size x size windows, borders replicated."""
     if size == 1:
         return images
-    if images.device.type == "cpu":  # many times faster than below, the same to the bit
+    if images.device.type == "cpu":  # many times faster than below, with identical bits
         planes = [cv2.medianBlur(np.ascontiguousarray(plane), size) for plane in images.numpy()]
         return torch.from_numpy(np.stack(planes))
     radius = size // 2

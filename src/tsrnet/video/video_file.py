@@ -45,7 +45,7 @@ class VideoFile:
 
 @dataclass(frozen=True)
 class Examined:
-    """What opening a video showed: its snippets, or the `problem` for which it cannot be used."""
+    """What opening a video showed: its snippets, or the `problem` that makes it useless."""
 
     num_snippets: int
     problem: str = ""
@@ -66,7 +66,7 @@ def examine(video: VideoFile, *, backend: str = "auto") -> Examined:
 
 
 def videos_of_folder(folder: Path) -> list[VideoFile]:
-    """The videos directly in a folder; an id is a file's name, without its suffix where that is enough.
+    """The videos directly in a folder; an id is a file's name, without its suffix if that is unique.
 
     Raises UserError for no folder or no videos.
     """
@@ -76,10 +76,10 @@ def videos_of_folder(folder: Path) -> list[VideoFile]:
 
 
 def named_videos(given: Iterable[str | Path]) -> dict[str, Path]:
-    """Name -> file of videos that are given as files, folders or patterns as clips/*.mp4, each file once.
+    """Name -> file of videos given as files, folders or patterns such as clips/*.mp4, each file once.
 
-    A name is that of the file, without its suffix where that is enough, with its folders' where it is not.
-    Hidden files of a folder are left out. Raises UserError where there are none.
+    A name is that of the file: without its suffix if that is unique, else with as many folders as needed.
+    Hidden files of a folder are left out. Raises UserError if there are no files.
     """
     files: dict[Path, Path] = {}  # absolute path -> as it was given, in order
     for place in given:
@@ -111,9 +111,9 @@ def _unique_names(files: Sequence[Path]) -> dict[Path, str]:
 
 
 def _file_name(file: Path, length: int, *, marked: bool = False) -> str:
-    """The last `length` parts of a path as one name, 0: the last without its suffix.
+    """The last `length` parts of a path as one name; 0: the last part without its suffix.
 
-    `marked`: with some letters that no other path has, as where it can be no file name otherwise.
+    `marked`: with letters that no other path has. A part that cannot be a file name gets them, too.
     """
     name = "_".join(file.parts[-length:]) if length else file.stem
     try:

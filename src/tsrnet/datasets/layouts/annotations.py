@@ -33,7 +33,7 @@ def records_of_others(folder: Path) -> Iterable[VideoRecord] | None:
 def wtalc_records(folder: Path) -> list[VideoRecord]:
     """Unchecked records of W-TALC's folder, in the order of its features; labels are those of `labels_all`.
 
-    `extracted_fps.npy` is not read: it says 10, and the features are those of 25 frames a second.
+    `extracted_fps.npy` is not read: it says 10, but the features are from 25 frames per second.
     """
     ids, subsets = _texts(folder, "videoname"), _texts(folder, "subset")
     if all(video_id.startswith("v_") for video_id in ids):  # files of ActivityNet have it, its ids do not

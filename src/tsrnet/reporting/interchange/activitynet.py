@@ -38,7 +38,7 @@ def read_submission(path: str, content: Any) -> list[VideoSegments]:
 
 
 def submission(videos: Iterable[VideoSegments], like: Any) -> dict[str, Any]:
-    """The submission format, with what the content `like` of another such file says beside its results."""
+    """The submission format, with all keys but the results from the content `like` of another such file."""
     results = {
         video.id: [
             {"label": one.label, "segment": [one.start_s, one.end_s], "score": one.score}

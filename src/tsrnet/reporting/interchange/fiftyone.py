@@ -17,8 +17,8 @@ from tsrnet.reporting.interchange.video_segments import Reviewed, VideoSegments,
 def dataset_files(videos: Iterable[VideoSegments]) -> dict[str, dict[str, Any]]:
     """Name -> content of `labels.json` and `data.json` (where the videos are).
 
-    FiftyOne knows a video by the name of its file without the suffix. Raises UserError for a video without
-    a file and for two with the same such name.
+    FiftyOne knows a video by the name of its file without the suffix. Raises UserError for a video without a
+    file and for two with the same name.
     """
     kept = list(videos)
     labels: dict[str, Any] = {}

@@ -1,8 +1,8 @@
 """Label Studio: tasks with predicted segments on a video's timeline, and the annotations of its JSON export.
 
 A segment is a range of frames from `start` to `end`, both inside and counted from 1: frame k covers
-[(k - 1) / fps, k / fps) seconds. `fps` is that of Label Studio's timeline (frameRate of its Video tag),
-whatever the file has. So times come back rounded to frames, and the shortest segment is one frame.
+[(k - 1) / fps, k / fps) seconds. `fps` is that of Label Studio's timeline (frameRate of its Video tag), not
+that of the file. So times come back rounded to frames, and the shortest segment is one frame.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ def labeling_config(classes: Sequence[str]) -> str:
 def tasks_of(
     videos: Iterable[VideoSegments], *, url: str, fps: float, model_version: str, folder: Path | None = None
 ) -> list[dict[str, Any]]:
-    """A task a video, with one prediction that holds its segments.
+    """One task per video, with one prediction that holds its segments.
 
-    The address of a video is `url` and where its file is inside `folder`, or `<id>.mp4` where that is not
-    known. A prediction's score is that of its best segment, clipped to [0, 1] as Label Studio wants it.
+    The address of a video is `url` and the path of its file inside `folder`, or `<id>.mp4` if that is
+    unknown. A prediction's score is that of its best segment, clipped to [0, 1] as Label Studio wants it.
     """
     tasks = []
     for number, video in enumerate(videos):
@@ -152,7 +152,7 @@ def _video_of(where: str, task: Any, fps: float | None, counts: Counter[str]) ->
 
 
 def _id_of(where: str, data: Any) -> str:
-    """The name of the file in a video's address, without its suffix and what an upload puts before it."""
+    """The name of the file in a video's address, without its suffix and the prefix of an upload."""
     address = urlsplit(str(data.get(_VIDEO, "")))
     path = PurePosixPath(parse_qs(address.query).get("d", [unquote(address.path)])[0])
     name = re.sub(r"^[0-9a-f]{8}-", "", path.stem) if "upload" in path.parts else path.stem

@@ -8,7 +8,7 @@ from tsrnet.reporting.timeline import Detection
 
 
 def to_srt(segments: Iterable[Detection]) -> str:
-    """A subtitle a segment, in the order of their starts, rounded to milliseconds."""
+    """One subtitle per segment, in the order of their starts, rounded to milliseconds."""
     ordered = sorted(segments, key=lambda one: (one.start_s, one.end_s))
     return "".join(
         f"{number}\n{_clock(one.start_s)} --> {_clock(one.end_s)}\n{one.label} ({one.score:.2f})\n\n"

@@ -1,4 +1,4 @@
-"""Segments as one table: a row a segment, as CSV."""
+"""Segments as one CSV table, with one row per segment."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def to_csv(videos: Iterable[VideoSegments]) -> str:
 
 
 def read_csv(path: str, text: str) -> Reviewed:
-    """The videos of such a table; it may do without the last two columns. A score is not read.
+    """The videos of such a table; the last two columns are optional. A score is not read.
 
     Raises UserError that names `path` and the line for a column, a video or a number that is missing.
     """

@@ -54,7 +54,7 @@ def checked_segment(
 
 
 def checked_length(where: str, duration_s: Any) -> float | None:
-    """A length in seconds, or None; UserError that begins with `where` for what is no number above 0."""
+    """A length in seconds, or None; UserError that begins with `where` for anything but a number above 0."""
     if duration_s is None:
         return None
     if type(duration_s) not in (int, float) or not 0 < duration_s < math.inf:

@@ -24,7 +24,7 @@ def html(name: str, scripts: Sequence[str], **texts: str) -> Iterator[str]:
 
 
 def as_json(data: Any) -> str:
-    """JSON that no <script> element ends in, whatever names it holds."""
+    """JSON that cannot end a <script> element, whatever names it holds."""
     return json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
