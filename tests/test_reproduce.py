@@ -148,3 +148,13 @@ def test_the_time_of_a_training_comes_from_its_log(tmp_path: Path) -> None:
     assert training_seconds(log) is None
     log.write_text("loss/total,step,steps_per_s\n0.5,9,\n,10,2.0\n0.4,19,\n,20,4.0\n")
     assert training_seconds(log) == pytest.approx(10 / 2 + 10 / 4)
+
+
+@pytest.mark.parametrize("plot", ["lines", "bars", "ranking"])
+def test_every_kind_of_picture_is_drawn(plot: Any, tmp_path: Path) -> None:
+    run = {"protocol": "demo", "videos": 6, "missing": 0, "detection": {"mAP": {"0.10": 0.3}}}
+    methods = {"M": Method((), paper=(12.5,)), "N": Method(()), "no run": Method(())}
+    runs = {"M": {0: run, 1: run}, "N": {0: run, 1: None}, "no run": {0: None, 1: None}}
+    experiment = Experiment("T", ("thumos14", "demo"), {"a": "detection/mAP/0.10"}, methods, plot)
+    Reproduction(experiment, "demo", runs).draw(tmp_path / "table.png")
+    assert (tmp_path / "table.png").read_bytes().startswith(b"\x89PNG")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
+from typing import Any, Literal
 
 from tsrnet.core.files import atomic_path
 
@@ -31,14 +31,15 @@ class Experiment:
 
     `datasets`: those it can be asked of, the paper's first. `columns`: title -> place of the figure in
     metrics.json, as `detection/mAP/0.50`, or `detection/mAP/0.10:0.70` for a mean; of `fusion|joint`, the one
-    that is there. `plot`: "lines" over the columns, or "bars".
+    that is there. `plot`: "lines" or "bars" over the columns, or, for many methods, a "ranking": the
+    last column.
     """
 
     title: str
     datasets: tuple[str, ...]
     columns: Mapping[str, str]
     methods: Mapping[str, Method]
-    plot: str = "bars"
+    plot: Literal["lines", "bars", "ranking"] = "bars"
 
     def __post_init__(self) -> None:
         for name, method in self.methods.items():
@@ -143,36 +144,66 @@ class Reproduction:
         return "\n".join(lines) + "\n"
 
     def draw(self, path: Path) -> None:
-        """Our figures with their deviations, the paper's dashed (lines) or as marks (bars)."""
+        """Draw our numbers with their deviations, and the paper's: dashed (lines) or as marks (bars)."""
         from matplotlib.figure import Figure
 
-        columns = list(self.experiment.columns)
-        figure = Figure(figsize=(10, 5), layout="constrained")
-        axes = figure.add_subplot()
-        methods = {name: cells for name in self.experiment.methods if (cells := self.cells(name))}
-        width = 0.8 / max(len(methods), 1)
-        for number, (name, cells) in enumerate(methods.items()):
+        methods = self.experiment.methods
+        rows = []
+        for name, method in methods.items():
             unfinished = self.unfinished(name)
-            label, color = name + (f" ({unfinished})" if unfinished else ""), f"C{number}"
-            means, deviations = [cell.mean for cell in cells], [cell.deviation or 0.0 for cell in cells]
-            paper = [float("nan") if v is None else v for v in self.experiment.methods[name].paper]
-            if self.experiment.plot == "lines":
-                axes.errorbar(columns, means, deviations, color=color, marker="o", capsize=2, label=label)
-                if paper:
-                    axes.plot(columns, paper, color=color, linestyle="--", alpha=0.6)
-            else:
-                places = [i + (number - (len(methods) - 1) / 2) * width for i in range(len(columns))]
-                axes.bar(places, means, width, yerr=deviations, color=color, capsize=2, label=label)
-                if paper:
-                    axes.scatter(places, paper, color="black", marker="_", s=120, zorder=3)
-        if self.experiment.plot == "bars":
-            axes.set_xticks(range(len(columns)), columns)
-        axes.set(ylabel="percent", ylim=(0, 102))
+            paper = [float("nan") if value is None else value for value in method.paper]
+            rows.append((name + f" ({unfinished})" * bool(unfinished), self.cells(name), paper))
+        ranking = self.experiment.plot == "ranking"
+        figure = Figure(figsize=(10, 1.5 + 0.25 * len(rows) if ranking else 5), layout="constrained")
+        axes = figure.add_subplot()
+        _PLOTS[self.experiment.plot](axes, list(self.experiment.columns), [row for row in rows if row[1]])
         axes.set_title(f"{self.experiment.title}\nours: {self.dataset}, {self.protocol}", fontsize=9)
-        axes.grid(axis="y", alpha=0.3)
-        marks = "dashed" if self.experiment.plot == "lines" else "black marks"
-        has_paper = any(method.paper for method in self.experiment.methods.values())
-        where = f"{marks}: the paper, {self.experiment.datasets[0]}" if has_paper else None
-        figure.legend(loc="outside right upper", fontsize=8, title=where, title_fontsize=8)
+        axes.grid(axis="x" if ranking else "y", alpha=0.3)
+        if not ranking:
+            axes.set(ylabel="percent", ylim=(0, 102))
+            marks = "dashed" if self.experiment.plot == "lines" else "black marks"
+            has_paper = any(method.paper for method in methods.values())
+            where = f"{marks}: the paper, {self.experiment.datasets[0]}" if has_paper else None
+            figure.legend(loc="outside right upper", fontsize=8, title=where, title_fontsize=8)
         with atomic_path(path) as part:
             figure.savefig(part, dpi=120)
+
+
+Rows = Sequence[tuple[str, Sequence[Cell], Sequence[float]]]
+"""Label, our numbers and the paper's of each method."""
+
+
+def _lines(axes: Any, columns: Sequence[str], rows: Rows) -> None:
+    places = range(len(columns))
+    for number, (label, cells, paper) in enumerate(rows):
+        means, deviations = _numbers(cells)
+        axes.errorbar(places, means, deviations, color=f"C{number}", marker="o", capsize=2, label=label)
+        if paper:
+            axes.plot(places, paper, color=f"C{number}", linestyle="--", alpha=0.6)
+    axes.set_xticks(places, columns)
+
+
+def _bars(axes: Any, columns: Sequence[str], rows: Rows) -> None:
+    width = 0.8 / max(len(rows), 1)
+    for number, (label, cells, paper) in enumerate(rows):
+        means, deviations = _numbers(cells)
+        places = [i + (number - (len(rows) - 1) / 2) * width for i in range(len(columns))]
+        axes.bar(places, means, width, yerr=deviations, color=f"C{number}", capsize=2, label=label)
+        if paper:
+            axes.scatter(places, paper, color="black", marker="_", s=120, zorder=3)
+    axes.set_xticks(range(len(columns)), columns)
+
+
+def _ranking(axes: Any, columns: Sequence[str], rows: Rows) -> None:
+    """One bar per method, for tables with many of them: the last column."""
+    means, deviations = _numbers([cells[-1] for _, cells, _ in rows])
+    axes.barh([label for label, _, _ in rows], means, xerr=deviations, capsize=2)
+    axes.invert_yaxis()
+    axes.set(xlabel=f"{columns[-1]}, percent", xlim=(0, 102))
+
+
+_PLOTS = {"lines": _lines, "bars": _bars, "ranking": _ranking}
+
+
+def _numbers(cells: Sequence[Cell]) -> tuple[list[float], list[float]]:
+    return [cell.mean for cell in cells], [cell.deviation or 0.0 for cell in cells]
