@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import socket
 import struct
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -151,17 +149,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         run.log_weights({"tsrnet-rgb-0123": folder / "weights.pt"})
     return folder
-
-
-def test_a_run_opens_without_asking_for_launch_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Their modules take a second to import."""
-    asked: list[object] = []
-    jobs = SimpleNamespace(StagedLaunchInputs=lambda: asked.append(0))
-    monkeypatch.setitem(sys.modules, "wandb.sdk.launch.inputs.internal", jobs)
-    with open_run(tmp_path / "run", tmp_path / "memory", {}):
-        pass
-    assert exit_code(tmp_path / "run") == 0
-    assert not asked
 
 
 @pytest.mark.filterwarnings("ignore:.*does not have many workers")
