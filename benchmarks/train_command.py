@@ -31,11 +31,8 @@ def main() -> None:
     OmegaConf.register_new_resolver("config_groups", lambda: "", replace=True)
     with hydra.initialize_config_dir(str(conf_folder()), version_base="1.3"):
         config = RunConfig.from_config(hydra.compose("train", sys.argv[1:]))
-    root, streams, protocol = config.features_root, config.streams, config.protocol
-    data = prepare_data(
-        config.dataset, config.features, features_root=root, streams=streams, protocol=protocol
-    )
-    spec = stages_of(config, data, streams[0])
+    data = prepare_data(config)
+    spec = stages_of(config, data, config.streams[0])
     module = build_module(config, spec, build_module(config, spec.teacher) if spec.teacher else None)
     module.log = module.log_dict = lambda *_, **__: None  # there is no trainer
     optimizer = module.configure_optimizers()
