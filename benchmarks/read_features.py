@@ -35,8 +35,7 @@ def bare(files: list[Path]) -> None:
 
 
 def epoch(dataset: VideoDataset, store: FeatureStore, stream: str) -> None:
-    steps = len(dataset.train) // 16
-    data = VideoDataModule(dataset, store, stream=stream, batch_size=16, num_steps=steps, seed=0)
+    data = VideoDataModule(dataset, store, stream=stream, batch_size=16)
     for batch in data.train_dataloader():
         assert batch.videos.mask.any()
 
