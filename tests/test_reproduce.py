@@ -158,3 +158,15 @@ def test_every_kind_of_picture_is_drawn(plot: Any, tmp_path: Path) -> None:
     experiment = Experiment("T", ("thumos14", "demo"), {"a": "detection/mAP/0.10"}, methods, plot)
     Reproduction(experiment, "demo", runs).draw(tmp_path / "table.png")
     assert (tmp_path / "table.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_damaged_log_of_a_training_is_one_line(reproduce: Command, table3: Path, data: Path) -> None:
+    metrics = json.loads((table3 / "tsrnet" / "0" / "metrics.json").read_text())
+    log = data / "stages" / metrics["stages"][-1] / "logs" / "metrics.csv"
+    before = log.read_text()
+    log.write_text("step,steps_per_s\nten,fast\n")
+    result = reproduce("table=3", "dataset=demo", "seeds=1", "only_report=true")
+    log.write_text(before)
+    assert result.code == 1
+    assert f"{log}: " in result.err
+    assert "remove it" in result.err

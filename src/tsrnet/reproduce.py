@@ -108,8 +108,11 @@ def _metrics(folder: Path, stages: Path, experiment: Experiment) -> dict[str, An
     with reading(folder / "metrics.json", "the metrics of this run", do="remove it"):
         _ = found["protocol"], found["videos"], found["missing"]
         _ = [percent(found, place) for place in experiment.columns.values()]
-        logs = [stages / key / "logs" / "metrics.csv" for key in found["stages"]]
-    seconds = [training_seconds(log) for log in logs]
+        logs = [stages / Path(key).name / "logs" / "metrics.csv" for key in found["stages"]]
+    seconds = []
+    for log in logs:
+        with reading(log, "the log of a training", do="remove it"):
+            seconds.append(training_seconds(log))
     known = [one for one in seconds if one is not None]
     return {**found, "training_s": sum(known) if len(known) == len(seconds) else None}
 
