@@ -16,13 +16,17 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import hydra
-import torch
 from omegaconf import OmegaConf
 
-from tsrnet.core.cli import conf_folder
-from tsrnet.pipeline.config import RunConfig
-from tsrnet.pipeline.data import prepare_data
-from tsrnet.pipeline.train_stages import build_module, stages_of
+from tsrnet.core.cli import conf_folder, set_environment
+
+set_environment()
+
+import torch  # noqa: E402
+
+from tsrnet.pipeline.config import RunConfig  # noqa: E402
+from tsrnet.pipeline.data import prepare_data  # noqa: E402
+from tsrnet.pipeline.train_stages import build_module, stages_of  # noqa: E402
 
 STEPS, VIDEOS = 6, 20
 

@@ -24,7 +24,7 @@ from tsrnet.__main__ import main
 from tsrnet.core import cli, jobs
 from tsrnet.video.writer import write_video
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the commands do
+cli.set_environment()
 
 TINY = (
     "dataset.num_train=6",

@@ -39,6 +39,14 @@ def conf_folder() -> Path:
     return inside if inside.is_dir() else package.parents[1] / "conf"
 
 
+def set_environment() -> None:
+    """Set what NumPy and torch read when they are imported; what the user has set is kept."""
+    # Threads that wait must not spin, or two jobs on the same cores make each other many times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy makes batches in a thread beside torch's
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # large tensors in huge pages: few page faults
+
+
 @contextmanager
 def importing() -> Iterator[None]:
     """Turn off garbage collection, which takes a sixth of the time to import torch and the like."""
@@ -55,8 +63,7 @@ def run_command(config_name: str, function: Callable[[DictConfig], object], *, f
     `folder`: where the configuration begins, below `conf`. A sweeper that searches maximises the return value
     of `function`. A user who sets HYDRA_FULL_ERROR=1 gets the stack trace.
     """
-    # Threads that wait must not spin, or two jobs on the same cores make each other many times slower.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported
+    set_environment()
     trace = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing pages
     OmegaConf.register_new_resolver("config_groups", _groups, replace=True)  # for --help

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tsrnet.models.snippets import real_rows
+
 
 def attention_weights(logits: Tensor, mask: Tensor) -> Tensor:
     """The softmax of eq. (1), over the valid snippets only.
@@ -62,7 +64,7 @@ class SelfAttention(nn.Module):
             rows = torch.cat([video[real].bfloat16() for video, real in zip(features, mask, strict=True)])
             hidden = F.linear(rows, self.first.weight.bfloat16()).float()
         else:
-            hidden = self.first(features[mask])
+            hidden = self.first(real_rows(features, mask))
         logits: Tensor = self.second(torch.tanh(hidden))
         return logits.new_zeros(*mask.shape, logits.shape[-1]).masked_scatter(mask.unsqueeze(-1), logits)
 

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from tsrnet.core.settings import KNOWN_KEYS, Count, NonNegative, ShareBelowOne
 from tsrnet.losses.attention import l1
 from tsrnet.losses.classification import softmax_cross_entropy
-from tsrnet.models.snippets import Kernel, TemporalConvolution, padded, top_k_mean
+from tsrnet.models.snippets import Kernel, TemporalConvolution, padded, real_rows, top_k_mean
 from tsrnet.models.video_model import SnippetPredictions, VideoModel
 
 
@@ -92,7 +92,7 @@ class BaSNet(VideoModel):
 
     def forward(self, features: Tensor, mask: Tensor) -> BaSNetOutput:
         """features (batch, time, d), mask (batch, time) -> BaSNetOutput."""
-        rows = features[mask]
+        rows = real_rows(features, mask)
         weights = self.filter(rows, mask).sigmoid()
         branches = (self.classify(inputs, mask) for inputs in (rows, weights * rows))
         base, suppression = (top_k_mean(s, mask, divisor=self.settings.pool_divisor) for s in branches)
@@ -100,7 +100,7 @@ class BaSNet(VideoModel):
 
     def predict(self, features: Tensor, mask: Tensor) -> SnippetPredictions:
         """The suppression branch; features (batch, time, d), mask (batch, time)."""
-        rows = features[mask]
+        rows = real_rows(features, mask)
         logits = self.filter(rows, mask)
         weights = logits.sigmoid()
         scores = self.classify(weights * rows, mask)

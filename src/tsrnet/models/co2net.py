@@ -36,7 +36,7 @@ from torch import Tensor, nn
 from tsrnet.core.errors import UserError
 from tsrnet.core.settings import KNOWN_KEYS, Count, NonNegative, ShareBelowOne
 from tsrnet.losses.classification import softmax_cross_entropy
-from tsrnet.models.snippets import TemporalConvolution, padded, top_k_mean
+from tsrnet.models.snippets import TemporalConvolution, padded, real_rows, top_k_mean
 from tsrnet.models.video_model import SnippetPredictions, VideoModel
 from tsrnet.models.wtalc import co_activity_similarity
 
@@ -124,15 +124,13 @@ class CO2Net(VideoModel):
         self.classifier = nn.Linear(size, num_classes + 1)
         self.dropout = nn.Dropout(settings.dropout)
         self.apply(_initialise)
-        for module in (
-            self.rgb,
-            self.flow,
-        ):  # a third of the inputs of its convolution
+        for module in (self.rgb, self.flow):
+            # A third of the inputs of its convolution.
             module.whole.weight.data /= math.sqrt(3)
 
     def forward(self, features: Tensor, mask: Tensor) -> CO2NetOutput:
         """features (batch, time, d), RGB first, mask (batch, time) -> CO2NetOutput."""
-        rgb, flow = features[mask].chunk(2, dim=1)
+        rgb, flow = real_rows(features, mask).chunk(2, dim=1)
         (a_rgb, rgb_rows), (a_flow, flow_rows) = self.rgb(rgb, flow, mask), self.flow(flow, rgb, mask)
         fused = self.dropout(_leaky(self.fusion(torch.cat([rgb_rows, flow_rows], dim=1))))
         hidden = self.dropout(_leaky(self.hidden(self.dropout(fused), mask)))

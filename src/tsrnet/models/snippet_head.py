@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from tsrnet.core.settings import KNOWN_KEYS, Count, ShareBelowOne
 from tsrnet.losses.classification import softmax_cross_entropy
-from tsrnet.models.snippets import Kernel, TemporalConvolution, padded, top_k_mean
+from tsrnet.models.snippets import Kernel, TemporalConvolution, padded, real_rows, top_k_mean
 from tsrnet.models.video_model import SnippetPredictions, VideoModel
 
 
@@ -52,7 +52,7 @@ class SnippetHead(VideoModel):
 
     def forward(self, features: Tensor, mask: Tensor) -> SnippetHeadOutput:
         """features (batch, time, d), mask (batch, time) -> SnippetHeadOutput."""
-        activations = padded(self.classifier(self.hidden(features[mask], mask)), mask)
+        activations = padded(self.classifier(self.hidden(real_rows(features, mask), mask)), mask)
         logits = top_k_mean(activations, mask, divisor=self.settings.pool_divisor)
         return SnippetHeadOutput(activations, logits)
 

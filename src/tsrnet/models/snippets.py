@@ -41,7 +41,12 @@ def per_snippet(layer: Callable[[Tensor], Tensor], features: Tensor, mask: Tenso
     """
     if not bool(mask.any(dim=1).all()):
         raise ValueError("mask: got a video without a valid snippet, need at least one in each")
-    return padded(layer(features[mask]), mask)
+    return padded(layer(real_rows(features, mask)), mask)
+
+
+def real_rows(features: Tensor, mask: Tensor) -> Tensor:
+    """(batch, time, d) -> (n, d), the real snippets of a batch, in order. Faster than `features[mask]`."""
+    return features.flatten(0, 1).index_select(0, mask.flatten().nonzero().squeeze(1))
 
 
 def padded(rows: Tensor, mask: Tensor) -> Tensor:
