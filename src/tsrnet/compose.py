@@ -12,7 +12,7 @@ def compose(config: DictConfig) -> None:
     from collections import Counter
 
     from tsrnet.core.settings import settings_of
-    from tsrnet.datasets.records import counted, listed
+    from tsrnet.core.wording import counted, listed
     from tsrnet.synthetic.compose import PLAN_FILE, ComposeSettings
     from tsrnet.synthetic.compose import compose as compose_videos
 

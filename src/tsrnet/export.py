@@ -39,7 +39,7 @@ def export(config: DictConfig) -> None:
     """Read the detections, choose the best, write them below `output`."""
     from tsrnet.core.files import atomic_path
     from tsrnet.core.reading import read_json
-    from tsrnet.datasets.records import counted
+    from tsrnet.core.wording import counted
     from tsrnet.reporting.interchange.activitynet import read_submission
     from tsrnet.reporting.interchange.video_segments import best_segments, classes_of
 
@@ -82,8 +82,8 @@ def with_files(videos: Iterable[VideoSegments], folder: Path, *, lengths: bool) 
     Files that are missing or cannot be read are listed on the terminal. UserError if there is no folder.
     """
     from tsrnet.core.progress import track
+    from tsrnet.core.wording import listed
     from tsrnet.core.workers import worker_pool
-    from tsrnet.datasets.records import listed
     from tsrnet.datasets.video_folder import VideoFolder
     from tsrnet.video.snippets import count_snippets
     from tsrnet.video.video_file import ReadingSettings

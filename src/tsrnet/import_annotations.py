@@ -30,7 +30,7 @@ def import_annotations(config: DictConfig) -> None:
     """Read `source`, find the durations of the videos, write `output`."""
     from tsrnet.core.files import atomic_path
     from tsrnet.core.reading import read_json, read_text
-    from tsrnet.datasets.records import counted, listed
+    from tsrnet.core.wording import counted, listed
     from tsrnet.export import with_files
     from tsrnet.reporting.interchange.activitynet import ground_truth
     from tsrnet.reporting.interchange.fiftyone import read_labels

@@ -31,7 +31,7 @@ class ReviewSettings:
 
 def review(config: DictConfig) -> None:
     """Read the pages and the exported corrections of `folder`, write the index and the annotations."""
-    from tsrnet.datasets.records import counted, listed
+    from tsrnet.core.wording import counted, listed
     from tsrnet.reporting.page import read_page
     from tsrnet.reporting.review import INDEX, write_index
 
@@ -64,8 +64,9 @@ def review(config: DictConfig) -> None:
 
 def _corrections(given: str | tuple[str, ...], subset: str) -> dict[str, Any]:
     """Video id -> entry of all exported files; of two that correct the same video the newer file counts."""
+    from tsrnet.core.wording import listed
     from tsrnet.datasets.activitynet_layout import activitynet_records, read_database
-    from tsrnet.datasets.records import check_records, listed
+    from tsrnet.datasets.records import check_records
 
     names = (given,) if isinstance(given, str) else given
     paths = {path.resolve() for name in names for path in _files(name)}

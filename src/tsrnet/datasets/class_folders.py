@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tsrnet.core.errors import UserError
-from tsrnet.datasets.records import VideoDataset, VideoRecord, check_records, counted, listed
+from tsrnet.core.wording import counted, listed
+from tsrnet.datasets.records import VideoDataset, VideoRecord, check_records
 from tsrnet.datasets.video_folder import VideoFolder
 
 

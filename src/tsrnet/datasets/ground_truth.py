@@ -9,6 +9,7 @@ from typing import Any
 
 from tsrnet.core.errors import UserError
 from tsrnet.core.reading import read_json, read_text
+from tsrnet.core.wording import listed
 from tsrnet.datasets.activitynet_layout import activitynet_records, read_database
 from tsrnet.datasets.records import (
     AMBIGUOUS,
@@ -17,7 +18,6 @@ from tsrnet.datasets.records import (
     check_records,
     classes_of,
     labels_of,
-    listed,
     split_ambiguous,
 )
 from tsrnet.datasets.subsets import SUBSETS, split_subsets

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from tsrnet.core.errors import UserError
 from tsrnet.core.reading import read_rows, read_text
-from tsrnet.datasets.records import VideoRecord, listed
+from tsrnet.core.wording import listed
+from tsrnet.datasets.records import VideoRecord
 from tsrnet.datasets.subsets import SUBSETS
 
 _NEED = "need video,label or video,label,subset"

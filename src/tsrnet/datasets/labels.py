@@ -8,10 +8,11 @@ from pathlib import Path
 
 from tsrnet.core.errors import UserError
 from tsrnet.core.reading import within
+from tsrnet.core.wording import counted, listed
 from tsrnet.datasets.activitynet_layout import activitynet_records, read_database
 from tsrnet.datasets.class_folders import same_spelling
 from tsrnet.datasets.label_table import LabelTable, read_label_table
-from tsrnet.datasets.records import VideoDataset, VideoRecord, check_records, classes_of, counted, listed
+from tsrnet.datasets.records import VideoDataset, VideoRecord, check_records, classes_of
 from tsrnet.datasets.subsets import SUBSETS, split_subsets
 from tsrnet.datasets.video_folder import VideoFolder, without_suffix
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from tsrnet.core.errors import UserError
 from tsrnet.core.files import check_id
 from tsrnet.core.settings import is_name, shown
+from tsrnet.core.wording import listed
 
 AMBIGUOUS = "Ambiguous"
 """THUMOS14's name for segments that are unclear."""
@@ -209,14 +210,3 @@ def labels_of(segments: Iterable[Segment]) -> tuple[str, ...]:
 def classes_of(records: Iterable[VideoRecord]) -> tuple[str, ...]:
     """The labels that occur, sorted."""
     return tuple(sorted({label for record in records for label in record.labels}))
-
-
-def listed(names: Sequence[str], most: int = 5) -> str:
-    """As "'a', 'b' and 7 more"."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(map(shown, names[:most])) + more
-
-
-def counted(count: int, what: str) -> str:
-    """As "1 video" or "1,200 videos"."""
-    return f"{count:,} {what}{'s' * (count != 1)}"

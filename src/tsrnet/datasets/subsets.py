@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tsrnet.core.errors import UserError
-from tsrnet.datasets.records import VideoDataset, VideoRecord, classes_of, counted, listed
+from tsrnet.core.wording import counted, listed
+from tsrnet.datasets.records import VideoDataset, VideoRecord, classes_of
 from tsrnet.datasets.video_folder import VideoFolder
 
 SUBSETS = {

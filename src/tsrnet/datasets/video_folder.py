@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePath
 
 from tsrnet.core.errors import UserError
-from tsrnet.datasets.records import listed
+from tsrnet.core.wording import listed
 
 
 class VideoFolder:

@@ -18,6 +18,7 @@ import torch
 from tsrnet.core.errors import UserError
 from tsrnet.core.files import check_space, remove_parts_of_the_dead
 from tsrnet.core.progress import Progress, track
+from tsrnet.core.wording import counted
 from tsrnet.core.workers import Workers, worker_pool
 from tsrnet.features.backbone import Backbone
 from tsrnet.features.batches import Batches
@@ -90,8 +91,9 @@ def extract(
         num_bytes = 2 * num_snippets * sum(backbone.num_features for backbone in backbones.values())
         hours = num_snippets / TimeGrid().rate_hz / 3600
         print(
-            f"to extract: {len(missing) - len(failures)} videos ({hours:.2f} h), {num_snippets:,} snippets,"
-            f" {num_bytes / 1e9:.2f} GB of features; decoder {decoder_in_use(settings.reading.backend)}"
+            f"to extract: {counted(len(missing) - len(failures), 'video')} ({hours:.2f} h),"
+            f" {counted(num_snippets, 'snippet')}, {num_bytes / 1e9:.2f} GB of features;"
+            f" decoder {decoder_in_use(settings.reading.backend)}"
             + f", flow {flow.method} on {device if flow_here else 'cpu'}" * ("flow" in backbones)
             + f", networks on {device}",
             flush=True,
@@ -111,7 +113,7 @@ def extract(
                     for stream, images in settings.images.items():
                         images.add(chunk.video.id, chunk.start, getattr(snippets, stream), last=chunk.last)
                     batches.add(chunk, snippets)
-                note = f"{len(failures)} videos failed" if failures else ""
+                note = f"{counted(len(failures), 'video')} failed" if failures else ""
                 progress.update(progress.done + len(chunk), note)
         batches.finish()
     for images in settings.images.values():

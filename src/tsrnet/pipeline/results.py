@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from tsrnet.core.errors import optional
 from tsrnet.core.files import atomic_path, remove_parts_of_the_dead
 from tsrnet.core.progress import track
+from tsrnet.core.wording import counted
 from tsrnet.datasets.availability import MANIFEST
 from tsrnet.evaluation.evaluator import VideoEvaluator, flat_metrics
 from tsrnet.evaluation.localize_videos import VideoResult, localize_videos
@@ -106,7 +107,8 @@ def write_results(
         with atomic_path(folder / name) as part:
             part.write_text(text)
     if diagnose:
-        what = f"{f'{config.label}, ' * bool(config.label)}{metrics['protocol']}, {len(records)} videos"
+        label = f"{config.label}, " * bool(config.label)
+        what = f"{label}{metrics['protocol']}, {counted(len(records), 'video')}"
         write_diagnosis({"title": what, **asdict(evaluator.diagnosis())}, folder)
     _write_pictures(config, data, videos.classes, shown, folder)
     if wandb:

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from tsrnet.core.wording import counted
+
 _CARD = """\
 ---
 library_name: tsrnet
@@ -106,7 +108,7 @@ def model_card(
 def _results(metrics: Mapping[str, Any]) -> str:
     label = f", {metrics['label']}" if metrics.get("label") else ""
     lines = [
-        f"Protocol {metrics['protocol']}{label}, {metrics['videos']} test videos, in percent.",
+        f"Protocol {metrics['protocol']}{label}, {counted(metrics['videos'], 'test video')}, in percent.",
         "",
         "| | |",
         "|---|---|",

@@ -9,6 +9,7 @@ from statistics import fmean, stdev
 from typing import Any, Literal
 
 from tsrnet.core.files import atomic_path
+from tsrnet.core.wording import counted
 
 Metrics = Mapping[str, Any]
 
@@ -121,7 +122,8 @@ class Reproduction:
             return "nothing has run"
         label = f"{self.label}; " * bool(self.label)
         missing = f", {some['missing']} of them missing" if some["missing"] else ""
-        return f"{label}protocol {some['protocol']}, {some['videos']} test videos{missing}; seeds {seeds}"
+        videos = counted(some["videos"], "test video")
+        return f"{label}protocol {some['protocol']}, {videos}{missing}; seeds {seeds}"
 
     def markdown(self) -> str:
         """A row of the paper's and one of ours a method; mean ± standard deviation over seeds, percent."""

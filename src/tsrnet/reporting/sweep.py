@@ -23,6 +23,7 @@ from tsrnet.core.files import atomic_path
 from tsrnet.core.jobs import FAILED, failed_jobs, failure, is_running, wait_for_jobs, when_interrupted
 from tsrnet.core.reading import as_kind, read_json_as, read_yaml
 from tsrnet.core.settings import Number
+from tsrnet.core.wording import counted
 
 _SEED = "seed"
 
@@ -116,7 +117,7 @@ def report_sweep(folder: Path) -> bool:
             spread = [stdev(values) if len(values) > 1 else 0.0 for values in row.figures.values()]
             writer.writerow([*row.swept.values(), len(next(iter(row.figures.values()))), *means, *spread])
     some = next(iter(found.values()))
-    what = f"{some.label}, " * bool(some.label) + f"{some.protocol}, {some.videos} test videos"
+    what = f"{some.label}, " * bool(some.label) + f"{some.protocol}, {counted(some.videos, 'test video')}"
     table = Table(*rows[0].swept, title=f"{len(rows)} settings, percent, ± deviation of seeds: {what}")
     for name in rows[0].figures:
         table.add_column(name, justify="right")

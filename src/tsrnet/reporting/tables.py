@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from tsrnet.core.wording import counted
+
 if TYPE_CHECKING:  # matplotlib takes a third of a second to import
     from tsrnet.reporting.timeline import Detection
 
@@ -20,7 +22,8 @@ def print_metrics(metrics: Mapping[str, Any]) -> None:
     """Print what metrics.json holds, in percent."""
     console = Console()
     kind = f"{metrics.get('label')}, " * bool(metrics.get("label"))
-    tested = f"{kind}{metrics['videos']} test videos, seed {metrics['seed']}, protocol: {metrics['protocol']}"
+    videos = counted(metrics["videos"], "test video")
+    tested = f"{kind}{videos}, seed {metrics['seed']}, protocol: {metrics['protocol']}"
     recognition = Table(title=f"Recognition (%): {tested}")
     names = list(next(iter(metrics["recognition"].values())))
     for name in ("stream", *names):
@@ -83,7 +86,7 @@ def print_failures(reasons: Mapping[str, str]) -> None:
     """Print a table of failures with their reasons; nothing if there are none."""
     if not reasons:
         return
-    table = Table("video", "reason", title=f"{len(reasons)} videos failed")
+    table = Table("video", "reason", title=f"{counted(len(reasons), 'video')} failed")
     for name, reason in sorted(reasons.items()):
         table.add_row(escape(name), escape(reason))
     Console().print(table)
@@ -95,8 +98,9 @@ def print_score(result: Mapping[str, Any], *, per_class: bool) -> None:
     for reason, count in result["warnings"].items():
         console.print(f"warning: {count:,} {escape(reason)}", highlight=False)
     title = (
-        f"{result['task'].capitalize()} (%): {result['protocol']}, {result['subset']}, {result['videos']:,}"
-        f" videos, {result['ground_truth_segments']:,} annotations, {result['predictions']:,} predictions"
+        f"{result['task'].capitalize()} (%): {result['protocol']}, {result['subset']},"
+        f" {counted(result['videos'], 'video')}, {counted(result['ground_truth_segments'], 'annotation')},"
+        f" {counted(result['predictions'], 'prediction')}"
     )
     if result["task"] == "detection":
         columns = {**result["mAP"], "average": result["average_mAP"]}

@@ -26,8 +26,8 @@ from tsrnet.core.errors import UserError
 from tsrnet.core.files import atomic_path, make_folder, remove_parts_of_the_dead
 from tsrnet.core.progress import track
 from tsrnet.core.settings import KNOWN_KEYS, Natural, NotBool
+from tsrnet.core.wording import listed
 from tsrnet.core.workers import worker_pool
-from tsrnet.datasets.records import listed
 from tsrnet.synthetic.compose_clips import find_clips, usable_clips
 from tsrnet.synthetic.compose_plan import PlanSettings, make_plan
 from tsrnet.synthetic.compose_record import Plan, read_plan, write_plan

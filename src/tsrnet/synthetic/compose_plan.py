@@ -19,7 +19,7 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from tsrnet.core.errors import UserError
 from tsrnet.core.settings import KNOWN_KEYS, Count, Natural, NotBool, Positive
-from tsrnet.datasets.records import counted
+from tsrnet.core.wording import counted
 from tsrnet.synthetic.compose_record import ComposedVideo, Part, Plan
 from tsrnet.video.time_grid import FRAME_RATE_HZ
 

@@ -17,8 +17,9 @@ from tsrnet.core.errors import UserError
 from tsrnet.core.object_arrays import read_npy
 from tsrnet.core.reading import as_kind, read_text, reading
 from tsrnet.core.settings import Positive, shown
+from tsrnet.core.wording import listed
 from tsrnet.datasets.activitynet_layout import activitynet_records, read_database
-from tsrnet.datasets.records import Segment, VideoRecord, listed
+from tsrnet.datasets.records import Segment, VideoRecord
 
 Value = TypeVar("Value")
 

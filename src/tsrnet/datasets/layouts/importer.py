@@ -12,10 +12,10 @@ from typing import Any
 from tsrnet.core.errors import FailedError, UserError
 from tsrnet.core.files import check_id, check_space, fingerprint, remove_parts_of_the_dead
 from tsrnet.core.progress import track
+from tsrnet.core.wording import counted, listed
 from tsrnet.datasets.layouts.annotations import detection_records, wtalc_records
 from tsrnet.datasets.layouts.readers import READERS, Records
 from tsrnet.datasets.layouts.videos import ImportedVideo, LayoutSettings
-from tsrnet.datasets.records import counted, listed
 from tsrnet.features.store import MAX_LENGTH_DIFFERENCE, PLACEMENT, FeatureStore, is_finite
 from tsrnet.video.time_grid import FRAME_RATE_HZ, MIN_SNIPPETS, TimeGrid
 
