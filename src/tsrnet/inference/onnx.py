@@ -81,12 +81,12 @@ def _export(
         except Exception as error:  # of exporter or runtime: ONNX lacks an operation
             raise UserError(
                 f"format=onnx: model={model_name(settings)} cannot be exported ({brief(error)}); tsrnet,"
-                " two_stream and stpn can"
+                " tsrnet_plus, two_stream and stpn can"
             ) from error
         if not difference <= TOLERANCE:
             raise UserError(
                 f"format=onnx: model={model_name(settings)} gives other values in ONNX (by"
-                f" {difference:.1g}); tsrnet, two_stream and stpn can be exported"
+                f" {difference:.1g}); tsrnet, tsrnet_plus, two_stream and stpn can be exported"
             )
     return path
 
