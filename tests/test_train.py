@@ -141,7 +141,7 @@ def test_unreadable_video_is_named_and_the_others_are_kept(
     video.write_bytes(beginning)
     result = train(*arguments)
     assert result.code == 2
-    assert result.err.strip().splitlines()[-1].startswith("error: 1 videos have no features")
+    assert result.err.strip().splitlines()[-1].startswith("error: no features of 1 video (")
     assert video.name in result.err
     store = data / "features" / "demo_0_64" / "resnet10_stand_in" / "rgb"
     assert not (store / "demo_test_002.npy").exists()
@@ -162,6 +162,8 @@ MISTAKES = {
     "localization.threshold=0": "localization.threshold: got 0, need a number > 0 and < 1",
     "localization.threshold=1": "localization.threshold: got 1, need a number > 0 and < 1",
     "model=stpn transfer=fc1": "model=stpn: got transfer or overlap pretraining",
+    "dataset=thumos14 dataset.protocol=thumos14-213": "tests on the list 213, and dataset.test_list=210; give",
+    "dataset=activitynet dataset.protocol=activitynet-4728": "needs a list of 4,728 videos; give",
     "holdout=1": "holdout: got 1, need a number >= 0 and < 1",
     "seed=-3": "seed: got -3, need a whole number >= 0",
     "trainer.max_steps=0": "trainer.max_steps: got 0, need a whole number >= 1",

@@ -131,14 +131,14 @@ def test_labels_only_are_enough_and_files_may_have_any_suffix(tmp_path: Path) ->
         for annotation in entry["annotations"]:
             del annotation["segment"]
     path.write_text(json.dumps(content))
-    for name in ("-a.webm", "v_b.mp4", "v_b.mkv"):
+    for name in ("-a.webm", "v_b.mp4", "v_b.mkv", "v_e.mp4"):
         (tmp_path / name).touch()
     dataset = read_activitynet(path, tmp_path)
     assert [(r.id, r.labels, r.segments) for r in dataset.train] == [("-a", ("Mooping floor",), ())]
     assert dataset.classes == ("Archery", "Mooping floor")
     assert dataset.path("-a") == tmp_path / "-a.webm"
     assert dataset.path("v_b") == tmp_path / "v_b.mp4"
-    assert dataset.path("e") == tmp_path / "e.mp4"
+    assert dataset.path("e") == tmp_path / "v_e.mp4"
 
 
 def test_a_training_part_alone_is_refused_with_the_way_out(tmp_path: Path) -> None:

@@ -72,6 +72,18 @@ def test_a_video_needs_all_streams_of_one_length(tmp_path: Path) -> None:
     assert not find_features(annotated, store, ("rgb",)).missing
 
 
+def test_the_width_of_most_videos_is_right_in_each_stream(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path)
+    widths = {"a": (4, 6), "b": (4, 6), "c": (4, 6), "other rgb": (3, 6), "other flow": (4, 5)}
+    for name, both in widths.items():
+        for stream, width in zip(("rgb", "flow"), both, strict=True):
+            store.write(stream, name, np.ones((6, width), np.float16))
+    found = find_features(dataset(tmp_path, tuple(widths), ()), store, ("rgb", "flow"))
+    assert found.missing.keys() == {"other rgb", "other flow"}
+    assert "got 3 dimensions, need the 4" in found.missing["other rgb"]
+    assert "got 5 dimensions, need the 6" in found.missing["other flow"]
+
+
 def test_a_long_list_of_missing_videos_is_cut_short(tmp_path: Path) -> None:
     names = tuple(f"v{number}" for number in range(8))
     found = find_features(dataset(tmp_path, names, ()), FeatureStore(tmp_path), ("rgb",))

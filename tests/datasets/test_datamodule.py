@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
+from pytorch_lightning.trainer.states import TrainerFn
 
 from tsrnet.core.errors import UserError
 from tsrnet.datasets.batch import TrainingBatch
@@ -309,6 +311,16 @@ def test_a_checkpoint_of_other_data_is_refused_in_one_line(
     (features / "features.json").write_text('{"backbone": "another"}')
     with pytest.raises(UserError, match=r"other data \(features\)"):
         made(tmp_path, features).load_state_dict(state)
+    tested = made(tmp_path, features, batch_size=3)
+    tested.trainer = pl.Trainer(logger=False, enable_checkpointing=False)
+    tested.trainer.state.fn = TrainerFn.TESTING
+    tested.load_state_dict(state)
+
+
+def test_clips_of_another_stream_are_refused(tmp_path: Path, features: Path, lists: Path) -> None:
+    clips = UCF101DataModule(lists, features)
+    with pytest.raises(UserError, match="got stream='flow' and trimmed clips of 'rgb', need one stream"):
+        made(tmp_path, features, stream="flow", trimmed=clips)
 
 
 def test_the_identity_tells_apart_all_that_decides_a_training_batch(tmp_path: Path) -> None:

@@ -228,7 +228,7 @@ CASES = {
             *NO_OVERLAP,
             *("recipe.attention", "dataset.name", "dataset.folder", "dataset.num_test"),
             *("features.name", "features.workers", "features.flow.store", "features.flow.weights"),
-            "backbone.optimizer.learning_rate.flow",
+            *("backbone.optimizer.learning_rate.flow", "backbone.chunk", "backbone.checkpointing"),
         ),
         ("model.name", "dataset.size"),
     ),

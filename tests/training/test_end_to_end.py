@@ -91,3 +91,14 @@ def test_features_of_a_video_are_those_of_its_images(stream: str, tmp_path: Path
     for chunk in (2, 100):
         found = FinetunedFeatures(whole, store, chunk).read(stream, "a")
         np.testing.assert_allclose(found, wanted, atol=0.05 * np.abs(wanted).max())
+
+
+def test_the_backbone_follows_the_head_to_the_device_of_the_trainer(tmp_path: Path) -> None:
+    SnippetImages(tmp_path, "rgb").add("a", 0, np.zeros((2, 32, 32, 3), np.uint8), last=True)
+    whole, store = network("rgb"), FeatureStore(tmp_path)
+    store.write("rgb", "a", np.zeros((2, 4), np.float16))
+    source = FinetunedFeatures(whole, store, 8)
+    whole.head.to("meta")  # as a trainer does, with a device that every machine has; it holds no numbers
+    with pytest.raises((NotImplementedError, RuntimeError), match="meta"):
+        source.read("rgb", "a")
+    assert {one.device.type for one in whole.backbone.parameters()} == {"meta"}

@@ -71,9 +71,10 @@ def run_command(config_name: str, function: Callable[[DictConfig], object], *, f
         sys.stdout.reconfigure(errors="backslashreplace")
     for number in (signal.SIGINT, signal.SIGTERM):  # SIGTERM: a cluster takes the machine away
         signal.signal(number, _stop)
-    if int(os.environ.get("RANK", "0")):  # torchrun: only the first process has a run folder
+    rank = next(filter(None, map(os.environ.get, ("RANK", "SLURM_PROCID"))), "0")
+    if int(rank):  # torchrun, srun: only the first process has a run folder
         sys.argv += ["hydra.run.dir=.", "hydra.output_subdir=null"]
-    if int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))):  # only the first process prints
+    if int(rank) or int(os.environ.get("LOCAL_RANK", "0")):  # only the first process prints
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
 
     @functools.wraps(function)

@@ -113,7 +113,7 @@ def find_features(
 
     `failures`: video id -> why its features could not be extracted.
     """
-    widths: Counter[int] = Counter()
+    widths: dict[str, Counter[int]] = {stream: Counter() for stream in streams}
     missing: dict[str, str] = {}
     records = (*dataset.train, *dataset.test)
     for record in records:
@@ -121,9 +121,10 @@ def find_features(
         if reason:
             missing[record.id] = reason
         else:
-            widths[store.num_features(record.id, streams[0])] += 1
-    if len(widths) > 1:  # the width of most files is the right one
-        width = widths.most_common(1)[0][0]
+            for stream in streams:
+                widths[stream][store.num_features(record.id, stream)] += 1
+    if any(len(found) > 1 for found in widths.values()):  # the width of most files is the right one
+        width = {stream: found.most_common(1)[0][0] for stream, found in widths.items()}
         for record in records:
             if record.id not in missing and (reason := store.problem(record.id, streams, num_features=width)):
                 missing[record.id] = reason

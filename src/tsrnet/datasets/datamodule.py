@@ -13,6 +13,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.overrides.distributed import UnrepeatedDistributedSampler
+from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities import rank_zero_warn
 from torch.utils.data import DataLoader
 
@@ -76,6 +77,11 @@ class VideoDataModule(pl.LightningDataModule):
         super().__init__()
         self.stream, self.batch_size, self.seed, self.protocol = stream, batch_size, seed, protocol
         self.trimmed = trimmed
+        if trimmed and trimmed.stream != stream:
+            raise UserError(
+                f"{type(self).__name__}: got stream={stream!r} and trimmed clips of {trimmed.stream!r}, need"
+                " one stream; give both the same stream="
+            )
         self.source: FeatureSource = (
             FeatureStore(Path(features)) if isinstance(features, str | Path) else features
         )
@@ -185,6 +191,8 @@ class VideoDataModule(pl.LightningDataModule):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Raise UserError if a checkpoint was made with other batches, because it cannot be resumed then."""
+        if self.trainer and self.trainer.state.fn != TrainerFn.FITTING:
+            return  # Lightning calls this for a test, too, which needs the weights only
         before, now = json.loads(state_dict["identity"]), json.loads(self.state_dict()["identity"])
         if differing := [key for key in now if before.get(key) != now[key]]:
             raise UserError(

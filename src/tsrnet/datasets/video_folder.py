@@ -47,8 +47,8 @@ class VideoFolder:
         return None
 
     def of_ids(self, ids: Iterable[str]) -> dict[str, Path]:
-        """Id -> file for the files that exist; .mp4 is preferred to other suffixes."""
-        found = ((video_id, self.find(f"{video_id}.mp4")) for video_id in ids)
+        """Id -> file `<id>` or `v_<id>` (ActivityNet) that exists; .mp4 is preferred to other suffixes."""
+        found = ((one, self.find(f"{one}.mp4") or self.find(f"v_{one}.mp4")) for one in ids)
         return {video_id: path for video_id, path in found if path}
 
 

@@ -6,8 +6,9 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -162,14 +163,19 @@ class FeatureStore:
     def time_grid(self, video_id: str, num_snippets: int, duration_s: float | None) -> TimeGrid:
         """When the snippets of a video are, by features.json; if it has no rate, the rate is n / duration.
 
-        Raises UserError if features.json has no entry for the video, or an invalid one.
+        Raises UserError if features.json has no entry for the video, or an invalid one, and for a video
+        whose rate and duration are both unknown.
         """
         said, path = self._read_json(), self.folder / "features.json"
         for key in PLACEMENT:
             if isinstance(said.get(key), dict) and video_id not in said[key]:
                 raise UserError(f"{path}: {key} has no video {shown(video_id)}; add it or import it again")
-        rate_hz = num_snippets / duration_s if duration_s else None
-        return _grid(path, said, video_id, rate_hz)
+        if duration_s is None and said.get("rate_hz") is None:
+            raise UserError(
+                f"{path}: has no rate_hz, and the duration of the video {shown(video_id)} is unknown, so the"
+                " times of its snippets are, too; add rate_hz, the number of snippets per second"
+            )
+        return _grid(path, said, video_id, num_snippets / duration_s if duration_s else None)
 
     def write(self, stream: str, video_id: str, features: Features) -> None:
         with atomic_path(self.path(stream, video_id)) as part, part.open("wb") as file:
@@ -190,27 +196,25 @@ class FeatureStore:
         If rgb and flow differ by up to 2 snippets, the additional ones are left out.
         """
         if len(parts := self._parts(stream, video_id)) > 1:
+            if problem := self.problem(video_id, parts):
+                raise UserError(problem)
             return np.concatenate([self.read(part, video_id) for part in parts], axis=1)
         features = self._load(stream, video_id)
         if not features.flags.c_contiguous:
             features = features.copy(order="C")
-        for other in STREAMS if stream in STREAMS else ():
-            if other != stream and self.path(other, video_id).is_file():
-                length = len(self._load(other, video_id))
-                if abs(length - len(features)) > MAX_LENGTH_DIFFERENCE:
-                    raise UserError(
-                        f"{self.path(stream, video_id)}: got {len(features)} snippets, {other} has {length};"
-                        f" need a difference of at most {MAX_LENGTH_DIFFERENCE}, extract both again"
-                    )
-                features = features[:length]
+        if stream in STREAMS and self.problem(video_id, STREAMS) is None:
+            features = features[: min(len(self._load(one, video_id)) for one in STREAMS)]
         if not is_finite(features):
             raise UserError(f"{self.path(stream, video_id)}: has NaN or infinite values; extract it again")
         return features
 
     def problem(
-        self, video_id: str, streams: Sequence[str], *, num_features: int | None = None
+        self, video_id: str, streams: Sequence[str], *, num_features: Mapping[str, int] = MappingProxyType({})
     ) -> str | None:
-        """Return why a video cannot be used, by the headers of its files, or None if it can be used."""
+        """Return why a video cannot be used, by the headers of its files, or None if it can be used.
+
+        `num_features`: stream -> size of the features that it must have.
+        """
         parts = {stream: self._parts(stream, video_id) for stream in streams}
         try:
             shapes = {part: self._load(part, video_id).shape for part in sum(parts.values(), ())}
@@ -219,11 +223,11 @@ class FeatureStore:
         lengths = [shape[0] for shape in shapes.values()]
         if max(lengths) - min(lengths) > MAX_LENGTH_DIFFERENCE:
             return f"{video_id}: streams of different length ({lengths} snippets); extract both again"
-        for names in parts.values():
-            width = sum(shapes[name][1] for name in names)
-            if num_features is not None and width != num_features:
-                files = " and ".join(str(self.path(name, video_id)) for name in names)
-                return f"{files}: got {width} dimensions, need the {num_features} of the other videos"
+        for stream, needed in num_features.items():
+            width = sum(shapes[name][1] for name in parts[stream])
+            if width != needed:
+                files = " and ".join(str(self.path(name, video_id)) for name in parts[stream])
+                return f"{files}: got {width} dimensions, need the {needed} of the other videos"
         return None
 
     def num_features(self, video_id: str, stream: str) -> int:

@@ -301,7 +301,19 @@ def _protocol(dataset: DictConfig) -> str:
         )
     if dataset.protocol not in PROTOCOLS:
         raise UserError(f"dataset.protocol: got {dataset.protocol}, need one of {', '.join(PROTOCOLS)}")
-    return str(dataset.protocol)
+    protocol, tested = PROTOCOLS[dataset.protocol], str(dataset.get("test_list"))
+    if protocol.num_videos is not None:
+        raise UserError(
+            f"dataset.protocol: got {protocol.name}, which needs a list of {protocol.num_videos:,} videos;"
+            " give dataset.protocol=activitynet, and the list to tsrnet.score: predictions=detections.json"
+            f" protocol={protocol.name} videos=FILE"
+        )
+    if protocol.test_list is not None and tested != protocol.test_list:
+        raise UserError(
+            f"dataset.protocol: got {protocol.name}, which tests on the list {protocol.test_list}, and"
+            f" dataset.test_list={tested}; give dataset.test_list={protocol.test_list}"
+        )
+    return protocol.name
 
 
 def _finetune(config: DictConfig) -> FinetuneConfig | None:

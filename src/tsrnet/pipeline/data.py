@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tsrnet.core.errors import UserError
+from tsrnet.core.wording import counted
 from tsrnet.datasets.availability import MANIFEST, Availability
 from tsrnet.datasets.datamodule import VideoDataModule
 from tsrnet.datasets.records import VideoDataset, VideoRecord
@@ -94,6 +95,8 @@ def prepare_data(config: RunConfig, *, make: bool = True) -> RunData:
         data = _extract(config, config.features, make=make)
     if config.holdout:
         data = replace(data, untrimmed=Availability(data.untrimmed.usable.held_out(config.holdout)))
+    for record in data.untrimmed.usable.test:  # unknown times would end the run after the training
+        data.features.time_grid(record.id, 1, record.duration_s)
     return data
 
 
@@ -139,7 +142,8 @@ def _print_understood(dataset: VideoDataset) -> None:
     for remark in shown[:_REMARKS]:
         print(f"{dataset.name}: {remark}")
     if more := len(dataset.remarks) - len(shown[:_REMARKS]):
-        print(f"{dataset.name}: {more} {'more ' * bool(shown)}remarks on the annotations, see {MANIFEST}")
+        remarks = counted(more, "more remark" if shown else "remark")
+        print(f"{dataset.name}: {remarks} on the annotations, see {MANIFEST}")
 
 
 def _demand(availabilities: Sequence[Availability], *, drawn: bool) -> None:
@@ -147,7 +151,7 @@ def _demand(availabilities: Sequence[Availability], *, drawn: bool) -> None:
     missing = [reason for one in availabilities for reason in one.missing.values()]
     if drawn and missing:
         raise UserError(
-            f"{len(missing)} videos have no features (the others have), e.g. {missing[0]}"
+            f"no features of {counted(len(missing), 'video')} (the others have some), e.g. {missing[0]}"
             "; delete these files, so that the demo draws them again, and run the same command again"
         )
     needed = [(one, one.usable.train) for one in availabilities]

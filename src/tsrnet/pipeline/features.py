@@ -184,7 +184,7 @@ def _identity(config: ExtractionConfig, stand_ins: Mapping[str, Stage]) -> dict[
         "backbone": config.settings.backbone,
         "weights": _weights(config, stand_ins),
         "rate_hz": TimeGrid().rate_hz,
-        "snippets": asdict(config.snippets),
+        "snippets": config.snippets.identity,
         "versions": {name: version(name) for name in libraries},
     }
 
@@ -197,7 +197,7 @@ def _weights(config: ExtractionConfig, stand_ins: Mapping[str, Stage]) -> str:
 
 
 def _stand_in_stage(stream: str, config: ExtractionConfig) -> Stage:
-    settings, snippets = config.settings, asdict(config.snippets)
+    settings, snippets = config.settings, config.snippets.identity
     stand_in = asdict(settings.stand_in) if settings.stand_in else None
     return Stage(
         config.paths.stages,

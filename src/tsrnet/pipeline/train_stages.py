@@ -28,7 +28,7 @@ from tsrnet.pipeline.features import backbone_of
 from tsrnet.pipeline.stages import Stage
 from tsrnet.reporting.wandb import WandbRun
 from tsrnet.training.end_to_end import EndToEnd, FinetunedFeatures, FinetuneSettings
-from tsrnet.training.fit import TrainerSettings, fit, is_first_process, predict
+from tsrnet.training.fit import TrainerSettings, fit, is_first_process, predict, wait_for_all
 from tsrnet.training.module import OptimizerSettings, TSRNetModule
 from tsrnet.training.pseudo_labels import pseudo_labels
 from tsrnet.training.student import StudentModule
@@ -84,7 +84,7 @@ class StageSpec:
             "trainer": identity_of(self.trainer),
             "teacher": self.teacher.key if self.teacher else None,
             "start": self.start.key if self.start else None,
-            "finetune": asdict(self.finetune) if self.finetune else None,
+            "finetune": identity_of(self.finetune) if self.finetune else None,
         }
 
     @property
@@ -211,6 +211,7 @@ def run_stage(config: RunConfig, spec: StageSpec, wandb: WandbRun | None = None)
             module.take_average()
         if is_first_process():
             stage.finish({name: value.cpu() for name, value in module.model.state_dict().items()})
+        wait_for_all()  # the next stage asks whether this one is there
     return module.eval()
 
 

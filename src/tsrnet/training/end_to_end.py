@@ -12,6 +12,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from tsrnet.core.identity import no_effect
 from tsrnet.core.settings import KNOWN_KEYS, Count, NonNegative, Positive
 from tsrnet.datasets.snippet_sampler import SamplingSettings
 from tsrnet.features.backbone import Backbone
@@ -36,8 +37,8 @@ class FinetuneSettings:
     teacher_steps: Count
     alpha: NonNegative
     learning_rate_factor: Positive = 1.0
-    chunk: Count = 32
-    checkpointing: bool = True
+    chunk: Count = no_effect(32)
+    checkpointing: bool = no_effect(True)
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
 
 
@@ -95,7 +96,8 @@ class EndToEnd(VideoModel):
 class FinetunedFeatures:
     """The features of videos by a trained backbone, computed when they are read; a `FeatureSource`.
 
-    All snippets of a video are computed, a chunk at a time; `store` has their number.
+    All snippets of a video are computed, a chunk at a time, on the device that the trainer has moved the head
+    of the network to; `store` has their number.
     """
 
     def __init__(self, network: EndToEnd, store: FeatureStore, chunk: int) -> None:
@@ -113,7 +115,8 @@ class FinetunedFeatures:
         """(n, d) features of a video."""
         images = SnippetImages(self._store.folder, stream)
         length = len(self._store.read(stream, video_id))
-        device = next(self._network.parameters()).device
+        device = next(self._network.head.parameters()).device
+        self._network.backbone.to(device)
         rows = [
             self._network.features(
                 torch.from_numpy(images.read(video_id, range(start, stop))).to(device).float()

@@ -60,10 +60,17 @@ def is_first_process() -> bool:
     return int(getattr(rank_zero_only, "rank", 0)) == 0
 
 
+def wait_for_all() -> bool:
+    """Wait until all processes that train together are here; return whether there are several."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return False
+    dist.barrier()
+    return True
+
+
 def leave_other_processes() -> bool:
     """End the joint training; return whether this process continues alone, to localise and report."""
-    if dist.is_available() and dist.is_initialized():
-        dist.barrier()
+    if wait_for_all():
         dist.destroy_process_group()
     return is_first_process()
 

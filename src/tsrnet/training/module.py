@@ -287,7 +287,8 @@ class TSRNetModule(pl.LightningModule):
                 f" {len(self.classes)} classes; test on the dataset that it was trained on"
             )
         evaluator = VideoEvaluator(records, self.classes, PROTOCOLS[data.protocol], streams=(data.stream,))
-        return evaluator.to(self.device)
+        # It computes in float64, which Apple's GPUs do not have.
+        return evaluator if self.device.type == "mps" else evaluator.to(self.device)
 
     def _evaluate(self, batch: VideoBatch) -> None:
         streams = {self._data.stream: PredictionBatch.of(self.predict_step(batch))}

@@ -76,7 +76,8 @@ class StudentModule(TSRNetModule):
 
     def on_train_batch_start(self, batch: TrainingBatch, batch_idx: int) -> None:
         super().on_train_batch_start(batch, batch_idx)
-        self._update_mean_teacher()  # not at the end of a batch, where checkpoints are written before it
+        if batch_idx % self.trainer.accumulate_grad_batches == 0:  # once a step
+            self._update_mean_teacher()  # not at the end of a batch, where checkpoints are written before it
 
     def _update_mean_teacher(self) -> None:
         # At first the average is over fewer steps, because the student is still poor.
