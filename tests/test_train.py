@@ -162,7 +162,7 @@ MISTAKES = {
     "localization.threshold=0": "localization.threshold: got 0, need a number > 0 and < 1",
     "localization.threshold=1": "localization.threshold: got 1, need a number > 0 and < 1",
     "model=stpn transfer=fc1": "model=stpn: got transfer or overlap pretraining",
-    "dataset=thumos14 dataset.protocol=thumos14-213": "tests on the list 213, and dataset.test_list=210; give",
+    "dataset=thumos14 dataset.protocol=thumos14-213": "list 213, and dataset.test_list=210; give",
     "dataset=activitynet dataset.protocol=activitynet-4728": "needs a list of 4,728 videos; give",
     "holdout=1": "holdout: got 1, need a number >= 0 and < 1",
     "seed=-3": "seed: got -3, need a whole number >= 0",
