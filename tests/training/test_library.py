@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 
+from tsrnet import THUMOS14DataModule, TSRNetModule, UCF101DataModule
 from tsrnet.datasets.thumos14 import CLASSES
 
 # The lines are those of the README, whatever their length.
@@ -100,6 +102,19 @@ def test_the_script_fits_tests_saves_and_loads(files: Path) -> None:
     assert metrics["test/accuracy"] == 0.5, "the videos without features count as missed"
     assert 0.2 < metrics["test/mAP/0.10"] <= 0.5
     assert metrics["test/attention/ratio"] > 1
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("flags", [{"fast_dev_run": True}, {"overfit_batches": 1, "max_steps": 2}])
+def test_the_flags_for_a_first_try_work(files: Path, flags: dict[str, Any]) -> None:
+    trimmed = UCF101DataModule(files / "ucf101/lists", files / "features/ucf101/i3d", classes="thumos14")
+    data = THUMOS14DataModule(files / "thumos14", files / "features/thumos14/i3d", trimmed=trimmed)
+    model = TSRNetModule(data=data, teacher=TSRNetModule(data=trimmed, losses=None))
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    trainer = pl.Trainer(accelerator="cpu", enable_model_summary=False, **quiet, **flags)
+    trainer.fit(model, datamodule=data)
+    assert trainer.global_step == flags.get("max_steps", 1)
+    assert float(trainer.callback_metrics["loss/fc1"]) > 0
 
 
 @pytest.mark.process

@@ -182,7 +182,8 @@ def _groups() -> str:
     for folder in sorted(path for path in root.rglob("*") if path.is_dir()):
         name = folder.relative_to(root)
         options = sorted(path.stem for path in folder.glob("*.yaml"))
-        if options and not (root / name.parts[0] / f"{name.parts[0]}.yaml").is_file():
+        chosen = name.parts[0] not in ("reading", "wandb")  # part of the others; W&B's own file
+        if chosen and options and not (root / name.parts[0] / f"{name.parts[0]}.yaml").is_file():
             lines.append(f"{name.as_posix()}: {', '.join(options)}\n")
     return "".join(lines)
 

@@ -200,7 +200,12 @@ class PairedVideos(Dataset[tuple[Sample, Sample | None]]):
                 clips.setdefault(label, []).append(index)
         self._clips = {name: clips[other] for name, other in class_map.items() if other in clips}
 
-    def __getitem__(self, draw: Draw) -> tuple[Sample, Sample | None]:
+    def __len__(self) -> int:
+        return len(self._videos)
+
+    def __getitem__(self, draw: Draw | int) -> tuple[Sample, Sample | None]:
+        if isinstance(draw, int):  # Lightning's own sampler, with overfit_batches
+            draw = Draw(draw, draw)
         labels = [name for name in self._videos.videos[draw.index].labels if name in self._clips]
         clip = None
         if self._trimmed is not None and labels:
