@@ -71,7 +71,7 @@ def run_command(config_name: str, function: Callable[[DictConfig], object], *, f
         sys.stdout.reconfigure(errors="backslashreplace")
     for number in (signal.SIGINT, signal.SIGTERM):  # SIGTERM: a cluster takes the machine away
         signal.signal(number, _stop)
-    rank = next(filter(None, map(os.environ.get, ("RANK", "SLURM_PROCID"))), "0")
+    rank = os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or "0"
     if int(rank):  # torchrun, srun: only the first process has a run folder
         sys.argv += ["hydra.run.dir=.", "hydra.output_subdir=null"]
     if int(rank) or int(os.environ.get("LOCAL_RANK", "0")):  # only the first process prints
