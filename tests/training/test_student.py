@@ -182,7 +182,8 @@ def test_the_loss_of_a_step_is_own_pseudo_and_consistency(tmp_path: Path) -> Non
         module.mean_teacher.classifier[2].bias += 1.0  # it differs
     loss = module.training_step(batch, 0)
     ramp = 5 / 10
-    parts = logged["loss/total"] + logged["loss/pseudo"] + 3.0 * ramp * logged["loss/consistency"]
+    parts = logged["loss/own"] + logged["loss/pseudo"] + 3.0 * ramp * logged["loss/consistency"]
+    assert loss is logged["loss/total"]
     assert float(loss.detach()) == pytest.approx(float(parts.detach()))
     assert logged["loss/consistency"] > 1e-3
     activations = module.model(batch.videos.features, batch.videos.mask).activations

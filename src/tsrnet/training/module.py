@@ -170,7 +170,17 @@ class TSRNetModule(pl.LightningModule):
         torch.manual_seed(seed + 7_368_787 * self.global_rank)
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
-        """L = L_SA + L_KT of eq. (9): self-attention on the videos, transfer from the frozen teacher."""
+        loss, terms = self.loss(batch)
+        self.log_dict({f"loss/{name}": term for name, term in terms.items()}, sync_dist=True)
+        self.log("loss/total", loss, prog_bar=True, sync_dist=True)
+        return loss
+
+    def loss(self, batch: TrainingBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """L = L_SA + L_KT of eq. (9): self-attention on the videos, transfer from the frozen teacher.
+
+        Returns:
+            L, and its terms by name.
+        """
         videos = batch.videos
         output = self.model(videos.features, videos.mask)
         terms = self.model.loss_terms(output, videos.mask, videos.labels)  # for a rival
@@ -182,9 +192,7 @@ class TSRNetModule(pl.LightningModule):
             terms |= transferred
             weights = (self.transfer.fc1, self.transfer.fc2)
             loss = total_loss(loss, transfer_loss(terms["fc1"], terms["fc2"], weights=weights))
-        self.log_dict({f"loss/{name}": term for name, term in terms.items()}, sync_dist=True)
-        self.log("loss/total", loss, prog_bar=True, sync_dist=True)
-        return loss
+        return loss, terms
 
     @staticmethod
     def _self_attention_terms(

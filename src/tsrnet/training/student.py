@@ -56,10 +56,10 @@ class StudentModule(TSRNetModule):
         self._labels, self.student = labels, student
         self.mean_teacher = copy.deepcopy(self.model).requires_grad_(False)
 
-    def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
-        """The loss of the module docstring."""
+    def loss(self, batch: TrainingBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """L of the module docstring, and its terms by name."""
         videos = batch.videos
-        own = super().training_step(batch, batch_idx)
+        own, own_terms = super().loss(batch)
         log_p = _log_probabilities(self.model.predict(videos.features, videos.mask))
         with torch.no_grad():
             said = self.mean_teacher.eval().predict(videos.features, videos.mask)
@@ -70,9 +70,9 @@ class StudentModule(TSRNetModule):
             ),
             "consistency": apart[videos.mask].mean(),
         }
-        self.log_dict({f"loss/{name}": term for name, term in terms.items()}, sync_dist=True)
         ramp = min(1.0, self.global_step / (_RAMP * max(1, self.trainer.max_steps)))
-        return own + terms["pseudo"] + ramp * self.student.consistency * terms["consistency"]
+        loss = own + terms["pseudo"] + ramp * self.student.consistency * terms["consistency"]
+        return loss, {**own_terms, "own": own, **terms}
 
     def on_train_batch_start(self, batch: TrainingBatch, batch_idx: int) -> None:
         super().on_train_batch_start(batch, batch_idx)
