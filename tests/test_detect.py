@@ -94,6 +94,10 @@ def test_three_lines_of_python(prepared: Path, video: Path) -> None:
     assert sum(found.probabilities.values()) == pytest.approx(1, abs=1e-4)
     assert list(json.loads(found.to_json())["results"]) == [video.name]
     assert len(found.result.score) == int(found.duration_s * found.result.grid.rate_hz)
+    with pytest.raises(
+        UserError, match=r"load: got treshold=, need constants of the localisation: .*threshold"
+    ):
+        load(prepared / "run", treshold=0.1)
 
 
 def test_what_fails_is_listed_and_the_others_go_on(detect: Command, root: Path, video: Path) -> None:
@@ -206,6 +210,8 @@ def test_names_of_videos_are_unique(tmp_path: Path) -> None:
         "y_a.mp4": "y/a.mp4",
         "b": "y/b.mp4",
     }
+    (tmp_path / "index.mp4").write_bytes(b"")
+    assert list(named_videos([tmp_path / "index.mp4"])) != ["index"], "the page of all videos"
 
 
 def test_videos_of_equal_names_and_links_are_all_there(detect: Command, root: Path, video: Path) -> None:
@@ -214,14 +220,15 @@ def test_videos_of_equal_names_and_links_are_all_there(detect: Command, root: Pa
         (root / "same" / place).mkdir(parents=True)
         shutil.copy(video, root / "same" / place / "clip.mp4")
     (root / "same" / "b" / "link.mp4").symlink_to("clip.mp4")
-    given = "same/a/clip.mp4,same/b/clip.mp4,same/b/link.mp4,./same/../same/a/clip.mp4"
+    shutil.copy(video, root / "same" / "a_clip.mp4")  # named as the first one is called
+    given = "same/a/clip.mp4,same/b/clip.mp4,same/b/link.mp4,./same/../same/a/clip.mp4,same/a_clip.mp4"
     result = detect(f"video=[{given}]", "run=elsewhere", "output=same/out")
     assert result.code == 0, result.err
     found = json.loads((root / "same" / "out" / "detections.json").read_text())["results"]
-    assert list(found) == ["a_clip.mp4", "b_clip.mp4", "link.mp4"]
-    assert found["b_clip.mp4"] == found["link.mp4"] == found["a_clip.mp4"]
+    assert list(found) == ["a_clip.mp4", "b_clip.mp4", "link.mp4", "a_clip"]
+    assert found["b_clip.mp4"] == found["link.mp4"] == found["a_clip.mp4"] == found["a_clip"]
     pages = {path.name for path in (root / "same" / "out").glob("*.html")}
-    assert pages == {"a_clip.mp4.html", "b_clip.mp4.html", "link.html"}
+    assert pages == {"a_clip.mp4.html", "b_clip.mp4.html", "link.html", "a_clip.html"}
 
 
 def test_each_file_has_a_name_of_its_own_that_can_be_one(tmp_path: Path) -> None:

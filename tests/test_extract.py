@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -164,7 +165,7 @@ def test_the_flow_is_kept_as_images(extracted: Path, folder: Path) -> None:
 
 
 def test_shards_share_the_videos_and_other_settings_are_refused(
-    command: Command, extracted: Path, arguments: Arguments, tmp_path: Path
+    command: Command, extracted: Path, folder: Path, arguments: Arguments, tmp_path: Path
 ) -> None:
     counts = []
     for index in range(2):
@@ -176,6 +177,10 @@ def test_shards_share_the_videos_and_other_settings_are_refused(
     assert contents(tmp_path) == contents(extracted)
     result = command("extract", *arguments(tmp_path, "features.flow.bound=7"))
     assert "snippets.flow.bound: found 5.0, now 7.0" in result.mistake
+    other = tmp_path / "other" / folder.name  # its videos may have the same names
+    shutil.copytree(folder, other)
+    result = command("extract", *arguments(tmp_path, f"videos={other}"))
+    assert f"(videos: found {folder}, now {other})" in result.mistake
 
 
 @pytest.mark.process

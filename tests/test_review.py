@@ -106,6 +106,7 @@ def test_a_class_that_no_corrected_video_shows_is_left_out(command: Command, fol
 def test_corrections_take_the_place_of_annotations(command: Command, folder: Path) -> None:
     before = {
         "a.mp4": {"duration": 9.5, "subset": "training", "annotations": [], "url": "x"},
+        "b.mp4": {"duration": 9.5},
         "c.mp4": {
             "duration": 3.0,
             "subset": "validation",

@@ -254,3 +254,20 @@ def test_it_starts_without_torch() -> None:
         " tsrnet.reporting.tables; sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_videos_by_the_names_of_their_files_are_found(truth: Path) -> None:
+    """As tsrnet.detect calls them."""
+    named = {f"{video}.mp4": rows for video, rows in PERFECT.items()}
+    result, figures = score_json(truth, named)
+    assert (result.returncode, figures["average_mAP"]) == (0, 1.0)
+    assert figures["warnings"] == {"videos are called <id>.mp4: read as <id>": 3}
+
+
+def test_videos_without_labels_cannot_be_classified(truth: Path) -> None:
+    content = json.loads(truth.read_text())
+    for entry in content["database"].values():
+        entry["annotations"] = []
+    truth.write_text(json.dumps(content))
+    result, _ = score_json(truth, {}, "task=classification")
+    assert "got no labels in the subset 'validation', need some" in result.stderr

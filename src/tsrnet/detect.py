@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from tsrnet.core.cli import importing, run_command
 from tsrnet.core.errors import FailedError, UserError, optional
@@ -27,7 +27,7 @@ def detect(config: DictConfig) -> None:
 
     if config.run is None:
         raise UserError("run: got nothing, need the folder of a run of tsrnet.train")
-    given = HydraConfig.get().overrides.task
+    given = [text.lstrip("+") for text in HydraConfig.get().overrides.task]
     chosen = {re.split("[.=]", text)[1] for text in given if text.startswith("localization.")}
     whole = any(text.startswith("localization=") for text in given)
     constants = {
@@ -37,14 +37,17 @@ def detect(config: DictConfig) -> None:
     }
     if config.video is None:
         raise UserError("video: got nothing, need a file, a folder, a pattern or a list of these")
-    videos = named_videos([config.video] if isinstance(config.video, str) else list(config.video))
+    videos = named_videos(map(str, config.video if OmegaConf.is_list(config.video) else [config.video]))
     model = load(config.run, **constants)
     output = Path(config.output)
     found, failures = model.detect_all(list(videos.values()), features=output / ".features")
     remove_parts_of_the_dead(output)
     names = {path: name for name, path in videos.items()}
     # The name of the file, where no other video has the same.
-    ids = {path: path.name if name == path.stem else name for path, name in names.items()}
+    ids = {
+        path: path.name if name == path.stem and path.name not in videos else name
+        for path, name in names.items()
+    }
     with atomic_path(output / "detections.json") as part:
         part.write_text(json.dumps(submission_of({ids[one.video]: one for one in found}), indent=1))
     for one in found if config.subtitles else ():

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from omegaconf import DictConfig
 
 from tsrnet.core.cli import run_command
 from tsrnet.core.errors import FailedError, UserError
+from tsrnet.core.settings import AnyPath, settings_of
 
 
 def extract(config: DictConfig) -> None:
@@ -27,8 +26,8 @@ def extract(config: DictConfig) -> None:
     index, count = config.shard.index, config.shard.count
     if not 0 <= index < count:
         raise UserError(f"shard.index: got {index} of shard.count={count}, need 0 to shard.count - 1")
-    if config.videos:
-        folder = Path(config.videos)
+    folder = settings_of(AnyPath, config.videos, where="videos") if config.videos else None
+    if folder:
         datasets = {folder.resolve().name: videos_of_folder(folder)}
     else:
         found = dataset_of(config, trimmed=True).read()
@@ -38,7 +37,7 @@ def extract(config: DictConfig) -> None:
     for name, videos in datasets.items():
         there = [video for video in videos[index::count] if video.path.is_file()]
         print(f"{name}: {len(there)} of {len(videos[index::count])} videos are present")
-        store, failures = extract_features(name, there, extraction)
+        store, failures = extract_features(name, there, extraction, folder=folder)
         print(f"{name}: {len(there) - len(failures)} of {len(there)} videos have features in {store.folder}")
         tried, failed = tried + len(there), failed | failures
     print_failures(failed)

@@ -20,7 +20,7 @@ def import_features(config: DictConfig) -> None:
     from tsrnet.reporting.tables import print_failures
 
     settings = settings_of(LayoutSettings, config, where="")
-    if config.source is None or not Path(config.source).exists():
+    if config.source is None or not Path(str(config.source)).exists():
         raise UserError(f"source: got {config.source}, need a file or folder that is there")
     for key, name in (("dataset", config.dataset), ("features.name", config.features.name)):
         try:
@@ -28,8 +28,8 @@ def import_features(config: DictConfig) -> None:
         except UserError as error:
             raise UserError(f"{key}: got {name}, need a name that a folder can have") from error
     store = FeatureStore(Path(config.paths.features) / str(config.dataset) / str(config.features.name))
-    annotations = None if config.annotations is None else Path(config.annotations)
-    imported = import_features(Path(config.source), annotations, store, settings)
+    annotations = None if config.annotations is None else Path(str(config.annotations))
+    imported = import_features(Path(str(config.source)), annotations, store, settings)
     print(
         f"{imported.videos} videos are in {store.folder}, {imported.new} of them new:"
         f" {width_text(imported.streams)}"

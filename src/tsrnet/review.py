@@ -111,7 +111,9 @@ def _with_others(path: Path | None, corrected: dict[str, Any]) -> dict[str, Any]
     before = dict(read_database(path))
     for video, entry in corrected.items():
         old = before.get(video)
-        before[video] = {**old, **entry, "subset": old["subset"]} if isinstance(old, dict) else entry
+        before[video] = (
+            {**old, **entry, "subset": old.get("subset", entry["subset"])} if isinstance(old, dict) else entry
+        )
     return {**read_json(path), "database": before}
 
 

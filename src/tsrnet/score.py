@@ -28,15 +28,17 @@ def score(config: DictConfig) -> None:
     if config.task not in ("detection", "classification"):
         raise UserError(f"task: got {config.task}, need detection or classification")
     protocol, classify = PROTOCOLS[config.protocol], config.task == "classification"
-    videos = None if config.videos is None else Path(config.videos)
-    truth = read_ground_truth(Path(config.ground_truth), protocol, config.subset, videos=videos)
+    videos = None if config.videos is None else Path(str(config.videos))
+    truth = read_ground_truth(Path(str(config.ground_truth)), protocol, config.subset, videos=videos)
     if not classify and not len(truth.segments):
         raise UserError(
             f"{config.ground_truth}: got labels and no segments in the subset {truth.subset!r}; give"
             " task=classification, or ground truth with segments"
         )
+    if classify and not len(truth.labels):
+        raise UserError(f"{config.ground_truth}: got no labels in the subset {truth.subset!r}, need some")
     predictions = read_predictions(
-        Path(config.predictions), truth, classify=classify, swap=protocol.toolkit is not None
+        Path(str(config.predictions)), truth, classify=classify, swap=protocol.toolkit is not None
     )
     if classify:
         figures = classification_metrics(predictions.segments, truth.labels, truth.classes)
@@ -55,7 +57,7 @@ def score(config: DictConfig) -> None:
         **figures,
     }
     if config.output is not None:
-        with atomic_path(Path(config.output)) as part:
+        with atomic_path(Path(str(config.output))) as part:
             part.write_text(json.dumps(result, indent=1))
     print_score(result, per_class=config.per_class)
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -66,3 +69,18 @@ def test_whatever_a_worker_raises_is_the_reason_of_its_task() -> None:
     assert results["good"] == "good"
     assert (results["memory"], results["odd"]) == ("MemoryError", "_OddError: a b")
     assert "invalid start byte" in results["text"]
+
+
+@pytest.mark.process
+def test_a_script_without_a_guard_is_told_so(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from tsrnet.core.workers import worker_pool\n"
+        "with worker_pool(1) as pool:\n    print(list(pool.map(abs, [-1])))\n"
+    )
+    result = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert result.returncode == 1
+    assert "UserError: no worker process can start; a script" in result.stderr
+    assert 'if __name__ == "__main__":' in result.stderr

@@ -9,6 +9,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import TimeoutError as OutOfTimeError
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -78,11 +79,21 @@ class Workers:
             reason = result.reason
         except OutOfTimeError as error:
             reason = f"it took longer than {error.args[1]:g} s and was stopped"
+        except BrokenProcessPool as error:
+            raise UserError(
+                "no worker process can start; a script that uses tsrnet needs its commands below"
+                ' if __name__ == "__main__": because the workers import it'
+            ) from error
         except ProcessExpired as error:
             reason = f"its process died (exit code {error.exitcode})"
         if lost is None:
             raise UserError(f"a worker process was lost: {reason}; run the same command again")
         return lost(reason)
+
+
+def num_cores() -> int:
+    """The cores that this process may use: fewer than the machine has, in a job of a cluster."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
@@ -92,7 +103,7 @@ def worker_pool(workers: int) -> Iterator[Workers]:
     They are fresh interpreters, because forking a process in which torch has threads may hang. They ignore
     Ctrl-C. It ends this process, which then ends them at once.
     """
-    number = workers or os.cpu_count() or 1
+    number = workers or num_cores()
     if multiprocessing.get_start_method(allow_none=True) == "loky":
         # joblib's launcher sets a start method that fresh interpreters do not know.
         multiprocessing.set_start_method("spawn", force=True)

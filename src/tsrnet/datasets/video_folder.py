@@ -32,7 +32,8 @@ class VideoFolder:
                 index.setdefault(key, []).append(name)
 
     def find(self, name: str) -> Path | None:
-        """The file with this path inside the folder, file name or id; the suffix may differ.
+        """The file with this path inside the folder, file name or id; the suffix may differ, and `v_` may be
+        before an id (ActivityNet).
 
         Raises UserError where several files fit.
         """
@@ -44,11 +45,11 @@ class VideoFolder:
                         " name it with its folder and suffix, or remove one"
                     )
                 return self.folder / found[0]
-        return None
+        return None if name.startswith("v_") or "/" in name else self.find(f"v_{name}")
 
     def of_ids(self, ids: Iterable[str]) -> dict[str, Path]:
-        """Id -> file `<id>` or `v_<id>` (ActivityNet) that exists; .mp4 is preferred to other suffixes."""
-        found = ((one, self.find(f"{one}.mp4") or self.find(f"v_{one}.mp4")) for one in ids)
+        """Id -> file for the files that exist; .mp4 is preferred to other suffixes."""
+        found = ((video_id, self.find(f"{video_id}.mp4")) for video_id in ids)
         return {video_id: path for video_id, path in found if path}
 
 

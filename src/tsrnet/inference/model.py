@@ -8,6 +8,7 @@ import os
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from torch import nn
 
 from tsrnet.core.errors import UserError
 from tsrnet.core.weights import check_size, load_weights
+from tsrnet.core.workers import num_cores
 from tsrnet.datasets.batch import Sample, VideoBatch
 from tsrnet.evaluation.localize_videos import localize_batch
 from tsrnet.evaluation.predictions import PredictionBatch
@@ -26,6 +28,7 @@ from tsrnet.features.backbone import Backbone, load_backbone
 from tsrnet.features.extractor import Extraction, extract
 from tsrnet.features.store import FeatureStore
 from tsrnet.inference.hub import download, is_address
+from tsrnet.localization.settings import LocalizationSettings
 from tsrnet.pipeline.config import RunConfig
 from tsrnet.pipeline.features import made_here
 from tsrnet.pipeline.model_folder import ModelDescription, read_model
@@ -33,6 +36,7 @@ from tsrnet.training.end_to_end import EndToEnd
 from tsrnet.training.module import TSRNetModule
 from tsrnet.video.reader import UnreadableVideoError
 from tsrnet.video.snippets import count_snippets
+from tsrnet.video.time_grid import TimeGrid
 from tsrnet.video.video_file import VideoFile
 
 
@@ -83,7 +87,7 @@ class Detector:
             files = {video_id: VideoFile(video_id, video) for video, video_id in ids.items()}  # no duplicates
             start = time.monotonic()
             made = self._config.extraction
-            workers = min(made.settings.workers, os.cpu_count() or 1)  # the run may come from elsewhere
+            workers = min(made.settings.workers, num_cores())  # the run may come from elsewhere
             extraction = Extraction(made.snippets, made.reading, workers)
             failed = extract(list(files.values()), store, self._backbones, extraction, what="videos")
             print(f"features: {time.monotonic() - start:.1f} s", flush=True)
@@ -106,9 +110,7 @@ class Detector:
             stream: PredictionBatch.of(module.predict_step(self._batch(store, stream, video_id)))
             for stream, module in self._modules.items()
         }
-        (result,) = localize_batch(
-            streams, self._config.localization, grid_of=lambda one, n: store.time_grid(one, n, None)
-        )
+        (result,) = localize_batch(streams, self._config.localization, grid_of=lambda *_: TimeGrid())
         duration_s = count_snippets(video, backend=self._config.extraction.reading.backend)[1]
         thresholds = self._config.localization.thresholds
         return VideoDetections.of(
@@ -174,6 +176,9 @@ def load(run: str | Path, **localization: Any) -> Detector:
     Raises UserError if the folder has no model or an unreadable one.
     """
     folder, described = read_model(download(run) if is_address(run) else run)
+    known = [field.name for field in fields(LocalizationSettings)]
+    if unknown := [key for key in localization if key not in known]:
+        raise UserError(f"load: got {unknown[0]}=, need constants of the localisation: {', '.join(known)}")
     given = DictConfig(OmegaConf.create(described.config))
     given.localization.update(localization)
     return Detector(folder, described, RunConfig.from_config(given))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from itertools import chain
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -170,6 +170,9 @@ def _names(
         if video not in known and video.removeprefix(_PREFIX) in known:
             name = video.removeprefix(_PREFIX)
             warnings[f"videos are called {_PREFIX}<id>: read as <id>"] += 1
+        elif video not in known and PurePath(video).stem in known:  # as tsrnet.detect calls them
+            name = PurePath(video).stem
+            warnings[f"videos are called <id>{PurePath(video).suffix}: read as <id>"] += 1
         if name in spelling:
             raise UserError(
                 f"{path}: {shown(spelling[name])} and {shown(video)} are the same video; join the two"

@@ -128,9 +128,13 @@ def prepare_features(
 
 
 def extract_features(
-    name: str, videos: Sequence[VideoFile], config: ExtractionConfig
+    name: str, videos: Sequence[VideoFile], config: ExtractionConfig, *, folder: Path | None = None
 ) -> tuple[FeatureStore, dict[str, str]]:
-    """Extract the missing features of the dataset `name`; return its store and {id: why there are none}."""
+    """Extract the missing features of the dataset `name`; return its store and {id: why there are none}.
+
+    `folder`: where the videos are, if they are not of a dataset. Another folder of the same name is refused,
+    because its videos may have the same names.
+    """
     settings = config.settings
     stand_ins = {stream: _stand_in_stage(stream, config) for stream in ("rgb", "flow")}
     store = FeatureStore(config.paths.features / name / settings.name)
@@ -148,7 +152,8 @@ def extract_features(
         if not video.path.is_file()
     }
     if found or made_here(store.identity):
-        store.claim(_identity(config, stand_ins))
+        source = {"videos": str(folder.resolve())} if folder else {}
+        store.claim({**_identity(config, stand_ins), **source})
     if not found:
         return store, failures
     device = "cuda" if torch.cuda.is_available() else "cpu"

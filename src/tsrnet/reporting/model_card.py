@@ -23,8 +23,9 @@ labels only, with [tsrnet](https://pypi.org/project/tsrnet/): TSRNet (Zhang et a
 ```python
 from tsrnet import load
 
-found = load("{load}").detect("clip.mp4")
-found.detections  # label, start_s, end_s, score
+if __name__ == "__main__":  # the processes that decode import this file
+    found = load("{load}").detect("clip.mp4")
+    print(found.detections)  # label, start_s, end_s, score
 ```
 
 ## Training

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +26,7 @@ from tsrnet.core.errors import UserError
 from tsrnet.core.files import check_space
 from tsrnet.core.progress import track
 from tsrnet.core.settings import KNOWN_KEYS, Natural, NotBool, Positive
+from tsrnet.core.workers import num_cores
 from tsrnet.datasets.records import Segment, VideoRecord
 from tsrnet.features.store import FeatureStore
 from tsrnet.synthetic.factors import (
@@ -185,7 +185,7 @@ def store_features(source: SimulatedStore, streams: Sequence[str], folder: Path)
     def write(stream: str, video_id: str) -> None:
         store.write(stream, video_id, source.read(stream, video_id).astype(np.float16))
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(num_cores()) as pool:
         try:
             done = pool.map(write, *zip(*missing, strict=True)) if missing else ()
             for _ in track(done, total=len(missing), what=f"simulated features of {folder.name}"):

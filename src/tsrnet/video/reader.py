@@ -40,7 +40,8 @@ class VideoFrames:
     `backend`: "decord", "pyav", "torchcodec", or "auto": decord, but PyAV where decord is not installed (it
     has no wheel for ARM and macOS) or fails. PyAV also reads MPEG-4 part 2 (XVID), unless decord is asked
     for: decord sometimes returns a wrong last frame, TorchCodec returns none. Raises UnreadableVideoError,
-    here and in `read`, and UserError where the backend cannot run.
+    here and in `read`, and UserError where the backend cannot run. PyAV also reads files whose
+    beginning is cut by an edit list (`ffmpeg -ss ... -c copy`): decord counts the frames that are not shown.
     """
 
     def __init__(self, path: Path, backend: str = "auto") -> None:
@@ -52,7 +53,14 @@ class VideoFrames:
         self._fallback = backend == "auto"
         if backend == "auto":
             backend = "pyav" if _decord() is None else "decord"
-        if _codec(path) == "mpeg4" and (self._fallback or backend == "torchcodec"):
+        codec, cut = _codec(path)
+        if codec == "mpeg4" and (self._fallback or backend == "torchcodec"):
+            backend = "pyav"
+        if cut and backend == "decord":
+            if not self._fallback:
+                raise UnreadableVideoError(
+                    "decord reads files with an edit list wrongly; give video.backend=auto"
+                )
             backend = "pyav"
         try:
             try:
@@ -145,7 +153,7 @@ class _PyAV:
             if not container.streams.video:
                 raise UnreadableVideoError("it has no video stream")
             stream = container.streams.video[0]
-            packets = [packet for packet in container.demux(stream) if packet.size]
+            packets = [packet for packet in container.demux(stream) if packet.size and not packet.is_discard]
             self.rate_hz = float(stream.average_rate or stream.guessed_rate or 0)
             shown = [packet.pts for packet in packets]
             known = [0 if time is None else time for time in shown]
@@ -221,10 +229,15 @@ def _open(path: Path) -> InputContainer:
     return av.open(str(path), metadata_errors="replace")  # titles of real cameras are Latin-1
 
 
-def _codec(path: Path) -> str:
+def _codec(path: Path) -> tuple[str, bool]:
+    """The name of the codec, and whether an edit list cuts the beginning, so that the first packets are not
+    shown.
+    """
+    name = ""
     with contextlib.suppress(UnreadableVideoError), _reasons("PyAV"), _open(path) as container:
-        return str(container.streams.video[0].codec_context.name)
-    return ""
+        name = str(container.streams.video[0].codec_context.name)
+        return name, next(container.demux(video=0)).is_discard
+    return name, False
 
 
 @contextlib.contextmanager

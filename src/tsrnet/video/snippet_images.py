@@ -51,7 +51,12 @@ class SnippetImages:
             if not cv2.imwrite(str(path), image, [cv2.IMWRITE_JPEG_QUALITY, 95]):
                 raise UserError(f"{path}: cannot be written; free space or change paths.features")
         if last:
-            self._part.replace(self.path(video_id))
+            try:
+                self._part.replace(self.path(video_id))
+            except OSError:
+                if not self.path(video_id).exists():
+                    raise
+                self.discard()  # another process was faster
             self._part = None
 
     def read(self, video_id: str, snippets: Sequence[int]) -> Pixels:

@@ -117,7 +117,7 @@ def _file_name(file: Path, length: int, *, marked: bool = False) -> str:
     """
     name = "_".join(file.parts[-length:]) if length else file.stem
     try:
-        if not marked:
+        if not marked and name.lower() != "index":  # the page of all videos
             return check_id(name)
     except UserError:
         pass
