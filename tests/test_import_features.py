@@ -172,7 +172,7 @@ def test_what_is_left_out_and_what_is_odd_is_printed(
     out = capsys.readouterr().out
     assert "2 videos are in" in out
     assert "warning: 1 of 2 videos are not as long as rate and duration say (video_3 has 17 snippets" in out
-    assert "1 videos failed" in out
+    assert "1 video failed" in out
     assert "rgb holds NaN or infinite values" in out
 
 
