@@ -89,7 +89,7 @@ def flow(sizes: Sizes, videos: Sequence[VideoFile]) -> Iterator[Row]:
     read = [VideoFrames(video.path) for video in videos]
     parts = [frames.read(0, len(frames), resize=sizes.side, crop=sizes.side) for frames in read]
     frames = np.concatenate(parts)[: sizes.pairs + 1]
-    ours, opencv = TVL1(backend="torch"), TVL1(backend="opencv")
+    ours, opencv = TVL1(backend="tsrnet"), TVL1(backend="opencv")
     few = frames[: min(len(frames), 17)]
     start = time.perf_counter()
     expected = flow_fields(few, opencv)

@@ -25,7 +25,6 @@ from tsrnet.synthetic.demo import DemoSettings
 from tsrnet.synthetic.simulated import SimulationSettings
 from tsrnet.synthetic.stand_in import StandInSettings
 from tsrnet.training.end_to_end import FinetuneSettings
-from tsrnet.video.flow_settings import TVL1
 from tsrnet.video.snippets import SnippetSettings
 from tsrnet.video.video_file import ReadingSettings
 
@@ -132,7 +131,7 @@ WRONG: dict[tuple[type[Any], str], list[tuple[str, Any, str]]] = {
         ("flow.bound", 0.0, POSITIVE),
         ("flow.scale_step", 1, "a number > 0 and < 1"),
         ("flow.warps", 0, COUNT),
-        ("flow.backend", "cuda", "one of auto, torch, opencv"),
+        ("flow.backend", "cuda", "one of tsrnet, opencv"),
     ],
     (ReadingSettings, "video"): [
         ("backend", "vlc", "one of auto, decord, pyav, torchcodec"),
@@ -255,8 +254,3 @@ def test_the_functions_of_dataclasses_work_and_replace_checks() -> None:
     assert hash(settings) == hash(replace(settings))
     with pytest.raises(ValidationError):
         replace(settings, theta=2.0)
-
-
-def test_backend_auto_is_stored_as_the_one_that_is_used() -> None:
-    """It identifies features: auto and torch give the same."""
-    assert TVL1(backend="auto") == TVL1(backend="torch") == TVL1() != TVL1(backend="opencv")

@@ -64,7 +64,7 @@ def test_the_way_of_a_gpu_gives_the_same(
     moving_square: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Workers that only decode, flow beside the networks: as with CUDA, on the CPU."""
-    snippets = replace(SNIPPETS, flow=replace(SNIPPETS.flow, backend="torch"))
+    snippets = replace(SNIPPETS, flow=replace(SNIPPETS.flow, backend="tsrnet"))
     settings = Extraction(snippets, workers=1)
     stores = [FeatureStore(tmp_path / name) for name in ("workers", "here")]
     video = VideoFile("square", moving_square)
@@ -87,7 +87,7 @@ def test_features_that_are_not_finite_are_a_failure(moving_square: Path, tmp_pat
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 def test_cuda_gives_nearly_the_same(moving_square: Path, tmp_path: Path) -> None:
-    snippets = replace(SNIPPETS, flow=replace(SNIPPETS.flow, backend="torch"))
+    snippets = replace(SNIPPETS, flow=replace(SNIPPETS.flow, backend="tsrnet"))
     settings, video = Extraction(snippets, workers=1), VideoFile("square", moving_square)
     stores = {device: FeatureStore(tmp_path / device) for device in ("cpu", "cuda")}
     for device, store in stores.items():

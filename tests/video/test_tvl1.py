@@ -1,7 +1,8 @@
-"""Our TV-L1 against known motions, against OpenCV's, and against itself in batches and compiled."""
+"""Our TV-L1 against known motions and OpenCV's, and the one for a GPU against it, in batches and compiled."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +12,11 @@ import numpy as np
 import pytest
 import torch
 
+from tsrnet.video import tvl1, tvl1_gpu
 from tsrnet.video.flow_settings import TVL1
-from tsrnet.video.tvl1 import _median, can_compile, tvl1_flow
 
 SIZE = (96, 128)
+Solver = Callable[[np.ndarray, np.ndarray, TVL1], np.ndarray]
 CLIPS = Path(__file__).parents[2].parent / "shared" / "data" / "videos"
 
 
@@ -50,9 +52,13 @@ def matrix(angle: float = 0.0, zoom: float = 1.0, dx: float = 0.0, dy: float = 0
     return np.array([[cos, -sin, dx], [sin, cos, dy]])
 
 
-def ours(first: np.ndarray, second: np.ndarray, method: TVL1, **options: bool) -> np.ndarray:
+def ours(first: np.ndarray, second: np.ndarray, method: TVL1) -> np.ndarray:
+    return np.moveaxis(tvl1.tvl1_flow(first, second, method), 0, -1)
+
+
+def for_gpu(first: np.ndarray, second: np.ndarray, method: TVL1, *, compiled: bool = False) -> np.ndarray:
     one, other = torch.from_numpy(first)[None], torch.from_numpy(second)[None]
-    return tvl1_flow(one, other, method, **options)[0].permute(1, 2, 0).numpy()
+    return tvl1_gpu.tvl1_flow(one, other, method, compiled=compiled)[0].permute(1, 2, 0).numpy()
 
 
 def opencv(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -86,26 +92,29 @@ def test_known_motions_are_found_as_well_as_by_opencv(motion: np.ndarray) -> Non
 def test_what_a_pair_gives_does_not_depend_on_the_others() -> None:
     pairs = [moved(seed, matrix(dx=seed, angle=0.02 * seed))[:2] for seed in range(4)]  # pair 0 stands still
     first, second = (torch.from_numpy(np.stack(frames)) for frames in zip(*pairs, strict=True))
-    together = tvl1_flow(first, second, TVL1())
+    together = tvl1_gpu.tvl1_flow(first, second, TVL1())
     for index in range(4):
-        alone = tvl1_flow(first[index : index + 1], second[index : index + 1], TVL1())
+        alone = tvl1_gpu.tvl1_flow(first[index : index + 1], second[index : index + 1], TVL1())
         torch.testing.assert_close(together[index], alone[0], rtol=0, atol=1e-4)
     assert together[0, :, 8:-8, 8:-8].abs().median() < 1e-3
 
 
-@pytest.mark.skipif(not can_compile(), reason="there is no C++ compiler")
-def test_compiled_is_the_same_method() -> None:
+@pytest.mark.parametrize("compiled", [False, True])
+def test_the_gpu_has_the_same_method(compiled: bool) -> None:
+    if compiled and not tvl1_gpu.can_compile("cpu"):
+        pytest.skip("there is no C++ compiler")
     for seed, motion in enumerate((matrix(dx=2.0), matrix(zoom=1.03))):
         first, second, _ = moved(seed, motion)
-        difference = error(ours(first, second, TVL1(), compiled=True), ours(first, second, TVL1()))
+        difference = error(for_gpu(first, second, TVL1(), compiled=compiled), ours(first, second, TVL1()))
         assert difference.mean() < 0.01
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 50), (17, 23), (40, 16)])
-def test_odd_and_tiny_frames_give_finite_flow(shape: tuple[int, int]) -> None:
+@pytest.mark.parametrize("solve", [ours, for_gpu])
+def test_odd_and_tiny_frames_give_finite_flow(shape: tuple[int, int], solve: Solver) -> None:
     rng = np.random.default_rng(0)
     first, second = rng.integers(0, 255, (2, *shape)).astype(np.uint8)
-    flow = ours(first, second, replace(TVL1(), warps=2))
+    flow = solve(first, second, replace(TVL1(), warps=2))
     assert flow.shape == (*shape, 2)
     assert np.isfinite(flow).all()
 
@@ -116,7 +125,7 @@ def test_median_is_that_of_the_window_with_replicated_borders(size: int) -> None
     padded = np.pad(image, size // 2, mode="edge")
     windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size))
     expected = np.median(windows, axis=(2, 3))
-    np.testing.assert_array_equal(_median(torch.from_numpy(image)[None], size)[0], expected)
+    np.testing.assert_array_equal(tvl1_gpu._median(torch.from_numpy(image)[None], size)[0], expected)
 
 
 def grey_pair(path: Path) -> tuple[np.ndarray, np.ndarray]:

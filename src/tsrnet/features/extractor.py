@@ -32,7 +32,7 @@ from tsrnet.video.time_grid import TimeGrid
 from tsrnet.video.video_file import Examined, ReadingSettings, VideoFile, examine
 
 FLOW_HERE = frozenset({"cuda"})
-"""Devices that compute the flow in this process, if the method uses torch."""
+"""Devices that compute the flow in this process, if the method can run there."""
 _WORTH_AN_ESTIMATE = 300
 """The time is estimated before the start for this number of snippets or more."""
 
@@ -76,7 +76,7 @@ def extract(
     batches = Batches(backbones, store, failed)
     device = next(iter(backbones.values())).mean.device.type
     flow = settings.snippets.flow
-    flow_here = "flow" in backbones and device in FLOW_HERE and flow.uses_torch
+    flow_here = "flow" in backbones and device in FLOW_HERE and flow.runs_on_gpu
     reader = ChunkReader(
         settings.snippets,
         tuple(backbones),

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
 from tsrnet.core.settings import KNOWN_KEYS, Count, NonNegative, NotBool, Positive
-
-Backend: TypeAlias = Literal["auto", "torch", "opencv"]
-
-
-def _faster(backend: Backend) -> Backend:
-    return "torch" if backend == "auto" else backend
 
 
 @dataclass(frozen=True, config=KNOWN_KEYS)
 class TVL1:
     """Parameters of the dual TV-L1 method (Zach et al. 2007) with OpenCV's defaults.
 
-    `bound`: flow is clipped to +-bound pixels per frame and divided by it. `backend`: "torch" is ours,
-    "opencv" is OpenCV's DualTVL1OpticalFlow; "auto" is the faster, which is ours, compiled or not.
+    `bound`: flow is clipped to +-bound pixels per frame and divided by it. `backend`: "tsrnet" is ours, the
+    faster; "opencv" is OpenCV's DualTVL1OpticalFlow.
     """
 
     tau: Positive = 0.25
@@ -35,13 +29,13 @@ class TVL1:
     inner_iterations: Count = 30
     median: Literal[1, 3, 5] = 5  # 1: off
     bound: Positive = 20.0
-    backend: Annotated[Backend, AfterValidator(_faster)] = "torch"
+    backend: Literal["tsrnet", "opencv"] = "tsrnet"
     method: Literal["tvl1"] = "tvl1"
 
     @property
-    def uses_torch(self) -> bool:
-        """Whether it is computed by torch, which can do it on a GPU."""
-        return self.backend == "torch"
+    def runs_on_gpu(self) -> bool:
+        """Whether a GPU can compute it."""
+        return self.backend == "tsrnet"
 
 
 @dataclass(frozen=True, config=KNOWN_KEYS)
@@ -51,7 +45,7 @@ class DIS:
     preset: Literal["ultrafast", "fast", "medium"] = "medium"
     bound: Positive = 20.0
     method: Literal["dis"] = "dis"
-    uses_torch: ClassVar = False
+    runs_on_gpu: ClassVar = False
 
 
 @dataclass(frozen=True, config=KNOWN_KEYS)
@@ -65,7 +59,7 @@ class RAFT:
     updates: Count = 12
     bound: Positive = 20.0
     method: Literal["raft_small", "raft_large"] = "raft_large"
-    uses_torch: ClassVar = True
+    runs_on_gpu: ClassVar = True
 
 
 FlowSettings: TypeAlias = Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -10,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tsrnet.video.flow_settings import DIS, RAFT, TVL1, FlowSettings
+
+Frame = npt.NDArray[np.uint8]
 
 _PAIRS_ON_GPU = {"tvl1": 320, "raft_small": 32, "raft_large": 32}
 """The pairs of 64 snippets; at 224 x 224 TV-L1's 320 pairs take about 2 GB."""
@@ -36,16 +39,15 @@ def flow_fields(
     grey = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])
     fields = np.zeros((len(grey) - 1, 2, *grey.shape[1:]), np.float32)
     moved = np.flatnonzero((grey[1:] != grey[:-1]).any(axis=(1, 2)))  # a repeated frame has not moved
-    if method.uses_torch:
-        # One pair at a time on a CPU: what it needs then stays in the cache.
+    if isinstance(method, RAFT) or (device != "cpu" and method.runs_on_gpu):
         at_once = 1 if device == "cpu" else _PAIRS_ON_GPU[method.method]
         for start in range(0, len(moved), at_once):
             pairs = moved[start : start + at_once]
             fields[pairs] = _by_torch(frames if isinstance(method, RAFT) else grey, pairs, method, device)
     else:
+        solve = _cpu_solver(method)
         for pair in moved:
-            flow = _opencv_solver(method).calc(grey[pair], grey[pair + 1], None)
-            fields[pair] = flow.transpose(2, 0, 1)
+            fields[pair] = solve(grey[pair], grey[pair + 1])
     clipped: npt.NDArray[np.float32] = np.clip(fields / np.float32(method.bound), -1, 1)
     return clipped
 
@@ -70,7 +72,7 @@ def _by_torch(
         flow = raft_flow(first, second, method)
     else:
         assert isinstance(method, TVL1)
-        from tsrnet.video.tvl1 import can_compile, tvl1_flow
+        from tsrnet.video.tvl1_gpu import can_compile, tvl1_flow
 
         flow = tvl1_flow(first, second, method, compiled=can_compile(device))
     fields: npt.NDArray[np.float32] = flow.cpu().numpy()
@@ -78,6 +80,16 @@ def _by_torch(
 
 
 @functools.lru_cache(maxsize=1)
+def _cpu_solver(method: FlowSettings) -> Callable[[Frame, Frame], npt.NDArray[np.float32]]:
+    """(h, w) of two grey frames -> (2, h, w) flow."""
+    if isinstance(method, TVL1) and method.backend == "tsrnet":
+        from tsrnet.video.tvl1 import tvl1_flow  # compiles, or reads what it compiled before
+
+        return functools.partial(tvl1_flow, method=method)
+    solver = _opencv_solver(method)
+    return lambda first, second: solver.calc(first, second, None).transpose(2, 0, 1)
+
+
 def _opencv_solver(method: FlowSettings) -> Any:
     if isinstance(method, DIS):
         return cv2.DISOpticalFlow_create(_DIS_PRESETS[method.preset])  # type: ignore[attr-defined]
