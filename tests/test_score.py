@@ -244,7 +244,7 @@ def test_the_command_prints_one_line_for_a_mistake_and_writes_nothing(tmp_path: 
     command = [sys.executable, "-m", "tsrnet.score", "predictions=nowhere.json"]
     result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr == "error: ground_truth: got nothing, need a file\n"
+    assert result.stderr == "error: ground_truth: got null, need a file or folder\n"
     assert not list(tmp_path.iterdir())
 
 

@@ -13,23 +13,26 @@ from tsrnet.core.errors import UserError
 def import_features(config: DictConfig) -> None:
     """Import what is missing, list the videos that are left out, print what may be wrong."""
     from tsrnet.core.files import check_id
-    from tsrnet.core.settings import settings_of
+    from tsrnet.core.settings import AnyPath, settings_of
     from tsrnet.datasets.layouts.importer import import_features, width_text
     from tsrnet.datasets.layouts.videos import LayoutSettings
     from tsrnet.features.store import FeatureStore
     from tsrnet.reporting.tables import print_failures
 
     settings = settings_of(LayoutSettings, config, where="")
-    if config.source is None or not Path(str(config.source)).exists():
-        raise UserError(f"source: got {config.source}, need a file or folder that is there")
+    source: Path = settings_of(AnyPath, config.source, where="source")
+    annotations = (
+        settings_of(AnyPath, config.annotations, where="annotations") if config.annotations else None
+    )
+    if not source.exists():
+        raise UserError(f"source: got {source}, need a file or folder that is there")
     for key, name in (("dataset", config.dataset), ("features.name", config.features.name)):
         try:
             check_id(str(name or ""))
         except UserError as error:
             raise UserError(f"{key}: got {name}, need a name that a folder can have") from error
     store = FeatureStore(Path(config.paths.features) / str(config.dataset) / str(config.features.name))
-    annotations = None if config.annotations is None else Path(str(config.annotations))
-    imported = import_features(Path(str(config.source)), annotations, store, settings)
+    imported = import_features(source, annotations, store, settings)
     print(
         f"{imported.videos} videos are in {store.folder}, {imported.new} of them new:"
         f" {width_text(imported.streams)}"

@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
 from omegaconf import DictConfig
+from pydantic import Field
 
 from tsrnet.core.cli import run_command
 from tsrnet.core.errors import UserError
+from tsrnet.core.settings import AnyPath, settings_of
+
+
+@dataclass(frozen=True)
+class ScoreSettings:
+    """The keys of the command; conf/score.yaml says what each means."""
+
+    predictions: Annotated[AnyPath, Field(description="a file")]
+    ground_truth: AnyPath
+    protocol: str
+    task: Literal["detection", "classification"]
+    subset: str | None
+    videos: AnyPath | None
+    output: AnyPath | None
+    per_class: bool
 
 
 def score(config: DictConfig) -> None:
@@ -20,26 +37,20 @@ def score(config: DictConfig) -> None:
     from tsrnet.metrics.recognition import classification_metrics
     from tsrnet.reporting.tables import print_score
 
-    for key in ("predictions", "ground_truth"):
-        if config[key] is None:
-            raise UserError(f"{key}: got nothing, need a file")
-    if config.protocol not in PROTOCOLS:
-        raise UserError(f"protocol: got {config.protocol}, need one of {', '.join(PROTOCOLS)}")
-    if config.task not in ("detection", "classification"):
-        raise UserError(f"task: got {config.task}, need detection or classification")
-    protocol, classify = PROTOCOLS[config.protocol], config.task == "classification"
-    videos = None if config.videos is None else Path(str(config.videos))
-    truth = read_ground_truth(Path(str(config.ground_truth)), protocol, config.subset, videos=videos)
+    settings = settings_of(ScoreSettings, config, where="")
+    if settings.protocol not in PROTOCOLS:
+        raise UserError(f"protocol: got {settings.protocol}, need one of {', '.join(PROTOCOLS)}")
+    protocol, classify = PROTOCOLS[settings.protocol], settings.task == "classification"
+    truth = read_ground_truth(settings.ground_truth, protocol, settings.subset, videos=settings.videos)
     if not classify and not len(truth.segments):
         raise UserError(
-            f"{config.ground_truth}: got labels and no segments in the subset {truth.subset!r}; give"
+            f"{settings.ground_truth}: got labels and no segments in the subset {truth.subset!r}; give"
             " task=classification, or ground truth with segments"
         )
     if classify and not len(truth.labels):
-        raise UserError(f"{config.ground_truth}: got no labels in the subset {truth.subset!r}, need some")
-    predictions = read_predictions(
-        Path(str(config.predictions)), truth, classify=classify, swap=protocol.toolkit is not None
-    )
+        raise UserError(f"{settings.ground_truth}: got no labels in the subset {truth.subset!r}, need some")
+    swap = protocol.toolkit is not None
+    predictions = read_predictions(settings.predictions, truth, classify=classify, swap=swap)
     if classify:
         figures = classification_metrics(predictions.segments, truth.labels, truth.classes)
     else:
@@ -48,7 +59,7 @@ def score(config: DictConfig) -> None:
         )
     result = {
         "protocol": protocol.name,
-        "task": config.task,
+        "task": settings.task,
         "subset": truth.subset,
         "videos": len(truth.videos),
         "ground_truth_segments": len(truth.labels if classify else truth.segments),
@@ -56,10 +67,10 @@ def score(config: DictConfig) -> None:
         "warnings": predictions.warnings,
         **figures,
     }
-    if config.output is not None:
-        with atomic_path(Path(str(config.output))) as part:
+    if settings.output is not None:
+        with atomic_path(settings.output) as part:
             part.write_text(json.dumps(result, indent=1))
-    print_score(result, per_class=config.per_class)
+    print_score(result, per_class=settings.per_class)
 
 
 if __name__ == "__main__":

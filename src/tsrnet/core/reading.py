@@ -112,13 +112,13 @@ def parse_json(
 
 def _check_depth(content: Any) -> None:
     """Raise ValueError for data that is nested too deeply for recursive functions."""
-    level = [content]
+    level: list[Any] = [[content]]
     for _ in range(_DEEPEST):
         level = [
             one
             for outer in level
-            if isinstance(outer, dict | list)
-            for one in (outer.values() if isinstance(outer, dict) else outer)
+            for one in (outer.values() if type(outer) is dict else outer)
+            if type(one) in (dict, list)
         ]
     if level:
         raise ValueError(f"data in more than {_DEEPEST} levels")
