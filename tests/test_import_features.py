@@ -193,7 +193,7 @@ def test_a_hostile_file_is_one_line(folder: Path) -> None:
     [
         (("layout=null",), "layout: got null, need one of wtalc, basnet"),
         (("layout=wtalk",), "layout: got 'wtalk', need one of"),
-        (("source=null",), "source: got None, need a file or folder"),
+        (("source=null",), "source: got null, need a file or folder"),
         (("dataset=null",), "dataset: got None, need a name"),
         (("source=elsewhere.npy",), "source: got elsewhere.npy, need a file or folder that is there"),
         (("dataset=a/b",), "dataset: got a/b, need a name"),

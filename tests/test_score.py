@@ -145,7 +145,7 @@ def test_what_cannot_be_scored_is_one_line(truth: Path, results: Any, words: tup
     [
         ("subset=testing", ("no video of the subset 'testing'", "training, validation")),
         ("protocol=thumos", ("protocol: got thumos", "thumos14-210")),
-        ("task=both", ("task: got both",)),
+        ("task=both", ("task: got 'both'", "detection, classification")),
         ("predictions=nowhere.json", ("nowhere.json", "no such file")),
         ("videos=nowhere.txt", ("nowhere.txt", "no such file")),
         ("protocol=activitynet-4728", ("got 3 videos", "has 4,728", "videos=FILE")),
