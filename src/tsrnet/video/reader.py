@@ -6,6 +6,7 @@ import contextlib
 import functools
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from av.container import InputContainer
+from av.video.reformatter import VideoReformatter
 
 from tsrnet.core.errors import UserError
 from tsrnet.video.time_grid import FRAME_RATE_HZ
@@ -23,6 +25,9 @@ _AT_ONCE = 16
 _LONGEST_FRAME_S, _LONGEST_MEAN_S = 600.0, 1.0
 """Seconds that one frame may be shown, and that frames may be shown on average: a container whose times say
 more is damaged, and they would become millions of snippets of the same picture."""
+
+_EXACT_CONTAINERS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "flv")
+"""FFmpeg's names of containers in which decord finds the right frame after a jump; not in AVI, MPEG, WMV."""
 
 Image = npt.NDArray[np.uint8]
 
@@ -38,10 +43,10 @@ class VideoFrames:
     """The frames of a file at 30 Hz: frame k is the one shown k / 30 s after the first.
 
     `backend`: "decord", "pyav", "torchcodec", or "auto": decord, but PyAV where decord is not installed (it
-    has no wheel for ARM and macOS) or fails. PyAV also reads MPEG-4 part 2 (XVID), unless decord is asked
-    for: decord sometimes returns a wrong last frame, TorchCodec returns none. Raises UnreadableVideoError,
-    here and in `read`, and UserError where the backend cannot run. PyAV also reads files whose
-    beginning is cut by an edit list (`ffmpeg -ss ... -c copy`): decord counts the frames that are not shown.
+    has no wheel for ARM and macOS), fails, or would return wrong frames: after a jump, it loses count in many
+    containers, and where frames are shown before the key frame that they come after. "torchcodec" leaves
+    these files to PyAV, too. Raises UnreadableVideoError, here and in `read`, and UserError where the backend
+    cannot run.
     """
 
     def __init__(self, path: Path, backend: str = "auto") -> None:
@@ -53,28 +58,27 @@ class VideoFrames:
         self._fallback = backend == "auto"
         if backend == "auto":
             backend = "pyav" if _decord() is None else "decord"
-        codec, cut = _codec(path)
-        if codec == "mpeg4" and (self._fallback or backend == "torchcodec"):
-            backend = "pyav"
-        if cut and backend == "decord":
-            if not self._fallback:
-                raise UnreadableVideoError(
-                    "decord reads files with an edit list wrongly; give video.backend=auto"
-                )
+        try:
+            packets = _packets(path)
+        except UnreadableVideoError as error:
+            raise UnreadableVideoError(f"it cannot be opened ({error})") from error
+        if not packets.plain:
+            if backend == "decord" and not self._fallback:
+                raise UnreadableVideoError("decord would return wrong frames; give video.backend=auto")
             backend = "pyav"
         try:
             try:
-                self._open(backend)
+                self._open(backend, packets)
             except UnreadableVideoError:
                 if backend == "pyav" or not self._fallback:
                     raise
-                self._open("pyav")
+                self._open("pyav", packets)
         except UnreadableVideoError as error:
             raise UnreadableVideoError(f"it cannot be opened ({error})") from error
 
-    def _open(self, backend: str) -> None:
-        self.backend = backend
-        self._decoder: _Decord | _PyAV = _DECODERS[backend](self.path)
+    def _open(self, backend: str, packets: _Packets) -> None:
+        self.backend, self._packets = backend, packets
+        self._decoder: _Decord | _PyAV = _DECODERS[backend](self.path, packets)
         start_s, rate_hz = self._decoder.start_s, self._decoder.rate_hz
         if not start_s.size or not rate_hz > 0:
             raise UnreadableVideoError("it has no frame")
@@ -113,11 +117,60 @@ class VideoFrames:
             self._kept, self._kept_as = {number: frames[number] for number in wanted.tolist()}, (resize, crop)
         except UnreadableVideoError as error:
             if self._fallback and self.backend == "decord":
-                self._open("pyav")
+                self._open("pyav", self._packets)
                 return self.read(start, stop, resize=resize, crop=crop)
             span = f"{start / FRAME_RATE_HZ:.1f} and {stop / FRAME_RATE_HZ:.1f} s"
             raise UnreadableVideoError(f"decoding fails between {span} ({error})") from error
         return np.stack(list(self._kept.values()))[inverse]
+
+
+@dataclass(frozen=True)
+class _Packets:
+    """What the packets of a file say, before one is decoded.
+
+    `shown` (n,): when each frame is shown, in units of `time_base` seconds, sorted; `keys`: the same of those
+    that can be decoded alone. `seeks`: these times are true, and the container finds them. `plain`: decord
+    finds the right frame, too.
+    """
+
+    shown: npt.NDArray[np.int64]
+    keys: npt.NDArray[np.int64]
+    time_base: float
+    rate_hz: float
+    seeks: bool
+    plain: bool
+
+
+def _packets(path: Path) -> _Packets:
+    with _reasons("PyAV"), _open(path) as container:
+        if not container.streams.video:
+            raise UnreadableVideoError("it has no video stream")
+        stream, name = container.streams.video[0], container.format.name
+        # decord sometimes returns a wrong last frame of MPEG-4 part 2 (XVID), TorchCodec none.
+        exact = name in _EXACT_CONTAINERS and stream.codec_context.name != "mpeg4"
+        shown, keys, key = [], [], None
+        for packet in container.demux(stream):
+            if not packet.size:
+                continue
+            time = packet.pts or 0
+            if packet.is_keyframe:
+                key = time
+                keys.append(time)
+            # The beginning is cut: by an edit list (`ffmpeg -ss ... -c copy`), or between key frames. Or the
+            # frame is shown before the key frame that precedes it in the file (an open group of pictures).
+            exact = exact and not packet.is_discard and key is not None and time >= key
+            if not packet.is_discard:
+                shown.append(time)
+        times = np.sort(np.array(shown, np.int64))
+        has_times = name != "avi" and bool((np.diff(times) > 0).all())
+        return _Packets(
+            times,
+            np.unique(np.array(keys, np.int64)),
+            float(stream.time_base or 1),
+            float(stream.average_rate or stream.guessed_rate or 0),
+            has_times and name in (*_EXACT_CONTAINERS, "mpegts"),
+            exact,
+        )
 
 
 class _Decord:
@@ -126,7 +179,7 @@ class _Decord:
     `start_s` (n,): when each is shown, not rising if that is unknown. `rate_hz`: the average.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, _: _Packets) -> None:
         decord = _decord()
         if decord is None:
             raise UserError("video.backend: got decord, which is not installed here; give auto or pyav")
@@ -145,45 +198,75 @@ class _Decord:
 
 
 class _PyAV:
-    """Like `_Decord`, but in order: going back opens the file again, going ahead decodes all between."""
+    """Like `_Decord`, from the key frame before, where the file's times tell the number of a frame.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        with _reasons("PyAV"), _open(path) as container:
-            if not container.streams.video:
-                raise UnreadableVideoError("it has no video stream")
-            stream = container.streams.video[0]
-            packets = [packet for packet in container.demux(stream) if packet.size and not packet.is_discard]
-            self.rate_hz = float(stream.average_rate or stream.guessed_rate or 0)
-            shown = [packet.pts for packet in packets]
-            known = [0 if time is None else time for time in shown]
-            self.start_s = np.sort(np.array(known, np.float64)) * float(stream.time_base or 1)
-        self._next = 0
+    Where the beginning is cut, the first frames cannot be decoded: the next one stands for them.
+    """
+
+    def __init__(self, path: Path, packets: _Packets) -> None:
+        self._path, self._packets = path, packets
+        self.start_s, self.rate_hz = packets.shown * packets.time_base, packets.rate_hz
+        self._number = -1  # of the last frame that was decoded
+        self._frame: av.VideoFrame | None = None
         self._frames: Iterator[av.VideoFrame] = iter(())
+        self._rgb = VideoReformatter()  # kept: to make one for every frame takes milliseconds
 
     def read(self, numbers: npt.NDArray[np.intp]) -> Iterator[Image]:
-        if numbers.size and (not self._next or numbers[0] < self._next):
-            self._frames, self._next = self._decode(), 0
-        for number in numbers:
-            frame = None
+        for number in numbers.tolist():
             with _reasons("PyAV"):
-                while self._next <= number:
-                    frame = next(self._frames, None)
-                    self._next += 1
-            if frame is None:
-                raise UnreadableVideoError(f"PyAV finds {self._next - 1} of {len(self.start_s)} frames")
-            yield np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
+                self._go_to(number)
+            if self._frame is None or self._number < number:
+                raise UnreadableVideoError(f"PyAV finds {self._number + 1} of {len(self.start_s)} frames")
+            pixels = self._rgb.reformat(self._frame, format="rgb24").to_ndarray()
+            yield np.rot90(pixels, self._frame.rotation // 90)
 
-    def _decode(self) -> Iterator[av.VideoFrame]:
+    def _go_to(self, number: int) -> None:
+        key, ahead = self._key_before(number), self._frame is not None and self._number <= number
+        if key > self._number + 1 or (key and not ahead):
+            before = self._frames, self._frame, self._number
+            self._begin(key)
+            if self._frame is not None and self._number <= number:
+                ahead = True
+            else:  # the container did not find it
+                self._frames, self._frame, self._number = before
+        if not ahead:
+            self._begin(0)
+        while self._number < number and self._next():
+            pass
+
+    def _key_before(self, number: int) -> int:
+        """The number of the last key frame up to a frame; 0 if the file cannot be read from there."""
+        packets = self._packets
+        if not packets.seeks:
+            return 0
+        before = np.searchsorted(packets.keys, packets.shown[number], side="right") - 1
+        return int(np.searchsorted(packets.shown, packets.keys[before])) if before >= 0 else 0
+
+    def _begin(self, key: int) -> None:
+        self._frames, self._frame, self._number = self._decode(key), None, -1
+        self._next()
+
+    def _next(self) -> bool:
+        frame = next(self._frames, None)
+        if frame is None:
+            return False
+        self._frame, self._number = frame, self._number + 1
+        if self._packets.seeks and frame.pts is not None:
+            self._number = int(np.searchsorted(self._packets.shown, frame.pts, side="right")) - 1
+        return True
+
+    def _decode(self, key: int) -> Iterator[av.VideoFrame]:
         with _open(self._path) as container:
+            if key:
+                container.seek(int(self._packets.shown[key]), stream=container.streams.video[0])
             yield from container.decode(video=0)
 
 
 class _TorchCodec(_PyAV):
     """Like `_Decord`, with timestamps from the file's packets: without decoding, TorchCodec has none."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, path: Path, packets: _Packets) -> None:
+        super().__init__(path, packets)
         try:
             from torchcodec.decoders import VideoDecoder
 
@@ -227,17 +310,6 @@ def decoder_in_use(backend: str) -> str:
 
 def _open(path: Path) -> InputContainer:
     return av.open(str(path), metadata_errors="replace")  # titles of real cameras are Latin-1
-
-
-def _codec(path: Path) -> tuple[str, bool]:
-    """The name of the codec, and whether an edit list cuts the beginning, so that the first packets are not
-    shown.
-    """
-    name = ""
-    with contextlib.suppress(UnreadableVideoError), _reasons("PyAV"), _open(path) as container:
-        name = str(container.streams.video[0].codec_context.name)
-        return name, next(container.demux(video=0)).is_discard
-    return name, False
 
 
 @contextlib.contextmanager
