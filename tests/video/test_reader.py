@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from tsrnet.core.errors import UserError
-from tsrnet.video.reader import UnreadableVideoError, VideoFrames, _PyAV, decoder_in_use
+from tsrnet.video.decoders import PyAV, UnreadableVideoError, decoder_in_use
+from tsrnet.video.reader import VideoFrames
 from tsrnet.video.writer import write_video
 
 CLIPS = Path(__file__).parents[2].parent / "shared" / "data" / "videos"
@@ -159,8 +160,8 @@ def test_frames_that_the_next_read_shares_are_not_decoded_again(
     moving_square: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """PyAV would begin at the start of the file again."""
-    decode, opened = _PyAV._decode, []
-    monkeypatch.setattr(_PyAV, "_decode", lambda self, key: opened.append(1) or decode(self, key))
+    decode, opened = PyAV._decode, []
+    monkeypatch.setattr(PyAV, "_decode", lambda self, key: opened.append(1) or decode(self, key))
     frames = VideoFrames(moving_square, "pyav")
     parts = [frames.read(*span, resize=48, crop=48) for span in ((0, 21), (15, 36), (30, 60), (31, 40))]
     assert len(opened) == 1
@@ -176,7 +177,8 @@ def test_without_decord_auto_is_pyav_and_says_so(
 ) -> None:
     whole = brightness(moving_square, 0, 60)
     assert decoder_in_use("auto") == "decord (PyAV where it fails)"
-    monkeypatch.setattr("tsrnet.video.reader._decord", lambda: None)
+    for module in ("reader", "decoders"):
+        monkeypatch.setattr(f"tsrnet.video.{module}.find_decord", lambda: None)
     assert decoder_in_use("auto") == "PyAV (decord is not installed)"
     assert VideoFrames(moving_square).backend == "pyav"
     np.testing.assert_array_equal(brightness(moving_square, 0, 60), whole)

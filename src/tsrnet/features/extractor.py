@@ -24,8 +24,8 @@ from tsrnet.features.backbone import Backbone
 from tsrnet.features.batches import Batches
 from tsrnet.features.store import FeatureStore
 from tsrnet.video.chunk import Chunk, ChunkReader, chunks_of
+from tsrnet.video.decoders import decoder_in_use
 from tsrnet.video.optical_flow import check_flow
-from tsrnet.video.reader import decoder_in_use
 from tsrnet.video.snippet_images import SnippetImages
 from tsrnet.video.snippets import SnippetSettings
 from tsrnet.video.time_grid import TimeGrid

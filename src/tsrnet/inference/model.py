@@ -34,7 +34,7 @@ from tsrnet.pipeline.features import made_here
 from tsrnet.pipeline.model_folder import ModelDescription, read_model
 from tsrnet.training.end_to_end import EndToEnd
 from tsrnet.training.module import TSRNetModule
-from tsrnet.video.reader import UnreadableVideoError
+from tsrnet.video.decoders import UnreadableVideoError
 from tsrnet.video.snippets import count_snippets
 from tsrnet.video.time_grid import TimeGrid
 from tsrnet.video.video_file import VideoFile

@@ -14,7 +14,8 @@ from tsrnet.core.errors import UserError
 from tsrnet.core.files import atomic_path
 from tsrnet.synthetic.compose_plan import MIN_CLIP_S
 from tsrnet.synthetic.compose_record import ComposedVideo
-from tsrnet.video.reader import Image, UnreadableVideoError, VideoFrames
+from tsrnet.video.decoders import Image, UnreadableVideoError
+from tsrnet.video.reader import VideoFrames
 from tsrnet.video.time_grid import FRAME_RATE_HZ
 from tsrnet.video.writer import write_video
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from tsrnet.video.reader import UnreadableVideoError
+from tsrnet.video.decoders import UnreadableVideoError
 from tsrnet.video.snippets import Snippets, SnippetSettings, clips_of, read_frames, snippets_of
 from tsrnet.video.video_file import VideoFile
 

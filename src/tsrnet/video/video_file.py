@@ -16,7 +16,7 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 from tsrnet.core.errors import UserError
 from tsrnet.core.files import check_id
 from tsrnet.core.settings import KNOWN_KEYS, Positive
-from tsrnet.video.reader import UnreadableVideoError
+from tsrnet.video.decoders import UnreadableVideoError
 from tsrnet.video.snippets import count_snippets
 from tsrnet.video.time_grid import MIN_SNIPPETS
 
