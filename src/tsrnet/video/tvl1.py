@@ -8,6 +8,7 @@ is in the cache. `tvl1_gpu` is the same for many pairs on a GPU.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, TypeAlias
 
@@ -25,8 +26,14 @@ MIN_SIDE = 16
 MIN_GRADIENT = 1.1920929e-07
 """Below this squared slope, the data say nothing of the flow."""
 
-# `error_model`: no test for a division by zero, which would keep the loops from being vectorized.
-_compiled = numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+
+def _compiled(function: Any) -> Any:
+    # `error_model`: no test for a division by zero, which would keep the loops from being vectorized.
+    compiler = functools.partial(numba.njit, nogil=True, fastmath=True, error_model="numpy")
+    try:
+        return compiler(cache=True)(function)
+    except RuntimeError:  # there is no folder that can be written to; compiling takes two seconds
+        return compiler()(function)
 
 
 def tvl1_flow(first: npt.NDArray[Any], second: npt.NDArray[Any], method: TVL1) -> Image:
