@@ -108,7 +108,7 @@ ENUMERATED: dict[str, Any] = {
     "dataset.weak_labels": "meta",
     "features.backbone": "resnet18",
     "features.crop": 48,
-    "features.flow.backend": "opencv",
+    "features.flow.backend": "tsrnet",
     "features.flow.median": 5,
     "features.flow.method": "dis",
     "features.weights": "IMAGENET1K_V1",
