@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from tsrnet.core.errors import UserError
+from tsrnet.datasets import sampler
 from tsrnet.datasets.batch import Sample, TrainingBatch
 from tsrnet.datasets.records import LabelledVideo
 from tsrnet.datasets.sampler import Draw, FeatureDataset, PairedVideos, TrainingSampler
@@ -182,6 +183,30 @@ def test_of_a_long_video_some_snippets_take_part_in_order(how: Any, store: Featu
     assert len(dataset[0].features) == 10  # a test sees all
     whole = FeatureDataset([LabelledVideo("a", ("run",))], ("run",), store, "rgb")
     assert len(whole.sample(0, (0,)).features) == 10
+
+
+def test_a_small_training_set_is_read_once_and_a_large_one_in_every_pass(
+    store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    class Counting(FeatureStore):
+        def read(self, stream: str, video_id: str) -> Any:
+            read.append(video_id)
+            return super().read(stream, video_id)
+
+    def passes() -> list[str]:
+        read.clear()
+        dataset = videos(Counting(store.folder))
+        for seed in range(3):
+            for index in range(3):
+                sample = dataset.sample(index, (seed,))
+                assert torch.equal(sample.features, torch.full((index + 2, 4), float(index)))
+        return read
+
+    assert passes() == ["a", "b", "c"]
+    monkeypatch.setattr(sampler, "_MOST_KEPT", 95)  # a, b and c have 32, 48 and 64 bytes
+    assert passes() == ["a", "b", "c", "a", "b", "c", "a", "b", "c"]
 
 
 def test_pairs_share_a_class_and_every_clip_gets_its_turn(store: FeatureStore) -> None:

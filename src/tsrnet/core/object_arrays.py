@@ -14,7 +14,7 @@ import pickletools
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -65,9 +65,10 @@ def read_npy(path: Path) -> npt.NDArray[Any]:
     with reading(path, "a complete .npy file"), path.open("rb") as file:
         version = np.lib.format.read_magic(file)
         header = np.lib.format.read_array_header_1_0
-        _, _, kind = (header if version == (1, 0) else np.lib.format.read_array_header_2_0)(file)
+        shape, columns, kind = (header if version == (1, 0) else np.lib.format.read_array_header_2_0)(file)
         if not kind.hasobject:
-            return np.asarray(np.load(path, mmap_mode="c", allow_pickle=False))
+            order: Literal["C", "F"] = "F" if columns else "C"
+            return np.asarray(np.memmap(file, kind, "c", file.tell(), shape, order))
         program = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # arrays keep it open
         program.seek(file.tell())
         try:

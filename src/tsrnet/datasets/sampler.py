@@ -21,12 +21,16 @@ from tsrnet.datasets.records import LabelledVideo
 from tsrnet.datasets.snippet_sampler import PLAIN_BATCHES, BatchSettings, SnippetSampler
 from tsrnet.features.store import Features, FeatureSource
 
+_MOST_KEPT = 2**30
+"""Bytes of a training set that stays in memory. Larger sets are read, or drawn, again in each step."""
+
 
 class FeatureDataset(Dataset[Sample]):
     """Stored features of one stream with video-level labels; it never sees a segment.
 
     With a sampler, `sample` gives pixels of some snippets in place of all features. `batches` says how many
-    snippets of a long video it gives.
+    snippets of a long video it gives. Features that were sampled stay in memory if the set is small: opening
+    files again takes longer than a training step on small data.
     """
 
     def __init__(
@@ -44,6 +48,8 @@ class FeatureDataset(Dataset[Sample]):
         self._store = store
         self._stream = stream
         self._sampler = sampler
+        self._kept: dict[int, Features] = {}
+        self._num_bytes = 0  # of the kept features
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -53,7 +59,7 @@ class FeatureDataset(Dataset[Sample]):
 
     def sample(self, index: int, seed: tuple[int, ...]) -> Sample:
         """A video for training; `seed` decides which snippets are sampled and how they are augmented."""
-        features, rng = self._read(index), np.random.default_rng(seed)
+        features, rng = self._read_once(index), np.random.default_rng(seed)
         if self._sampler is None:
             chosen = self._batches.choose(len(features), rng)
             return self._with_labels(index, torch.from_numpy(features[chosen]))
@@ -62,6 +68,14 @@ class FeatureDataset(Dataset[Sample]):
 
     def _read(self, index: int) -> Features:
         return self._store.read(self._stream, self.videos[index].id)
+
+    def _read_once(self, index: int) -> Features:
+        if (features := self._kept.get(index)) is None:
+            features = self._read(index)
+            num_bytes = self._num_bytes + features.nbytes
+            if num_bytes / (len(self._kept) + 1) * len(self) <= _MOST_KEPT:  # the size of the set, so far
+                self._kept[index], self._num_bytes = features, num_bytes
+        return features
 
     def _with_labels(self, index: int, features: Tensor) -> Sample:
         video = self.videos[index]

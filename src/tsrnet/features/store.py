@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -61,6 +62,14 @@ def is_finite(features: Features) -> bool:
         features.view(signed).max() < above.view(signed)
         and features.view(unsigned).max() < below.view(unsigned)
     )
+
+
+def _uneven(video_id: str, features: Mapping[str, Features]) -> str | None:
+    """What is wrong with the lengths of the streams of a video."""
+    lengths = [len(values) for values in features.values()]
+    if max(lengths) - min(lengths) > MAX_LENGTH_DIFFERENCE:
+        return f"{video_id}: streams of different length ({lengths} snippets); extract both again"
+    return None
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -195,18 +204,20 @@ class FeatureStore:
 
         If rgb and flow differ by up to 2 snippets, the additional ones are left out.
         """
-        if len(parts := self._parts(stream, video_id)) > 1:
-            if problem := self.problem(video_id, parts):
-                raise UserError(problem)
-            return np.concatenate([self.read(part, video_id) for part in parts], axis=1)
-        features = self._load(stream, video_id)
-        if not features.flags.c_contiguous:
-            features = features.copy(order="C")
-        if stream in STREAMS and self.problem(video_id, STREAMS) is None:
-            features = features[: min(len(self._load(one, video_id)) for one in STREAMS)]
-        if not is_finite(features):
-            raise UserError(f"{self.path(stream, video_id)}: has NaN or infinite values; extract it again")
-        return features
+        parts = self._parts(stream, video_id)
+        features: dict[str, Features] = {part: self._load(part, video_id) for part in parts}
+        if stream in STREAMS:
+            with suppress(UserError):  # one stream is enough
+                features |= {one: self._load(one, video_id) for one in STREAMS if one not in features}
+        problem = _uneven(video_id, features)
+        if problem and len(parts) > 1:
+            raise UserError(problem)
+        length = None if problem else min(map(len, features.values()))
+        found: list[npt.NDArray[Any]] = [np.asarray(features[part][:length], order="C") for part in parts]
+        for part, values in zip(parts, found, strict=True):
+            if not is_finite(values):
+                raise UserError(f"{self.path(part, video_id)}: has NaN or infinite values; extract it again")
+        return found[0] if len(found) == 1 else np.concatenate(found, axis=1)
 
     def problem(
         self, video_id: str, streams: Sequence[str], *, num_features: Mapping[str, int] = MappingProxyType({})
@@ -217,14 +228,13 @@ class FeatureStore:
         """
         parts = {stream: self._parts(stream, video_id) for stream in streams}
         try:
-            shapes = {part: self._load(part, video_id).shape for part in sum(parts.values(), ())}
+            features = {part: self._load(part, video_id) for part in sum(parts.values(), ())}
         except UserError as error:
             return str(error)
-        lengths = [shape[0] for shape in shapes.values()]
-        if max(lengths) - min(lengths) > MAX_LENGTH_DIFFERENCE:
-            return f"{video_id}: streams of different length ({lengths} snippets); extract both again"
+        if problem := _uneven(video_id, features):
+            return problem
         for stream, needed in num_features.items():
-            width = sum(shapes[name][1] for name in parts[stream])
+            width = sum(features[name].shape[1] for name in parts[stream])
             if width != needed:
                 files = " and ".join(str(self.path(name, video_id)) for name in parts[stream])
                 return f"{files}: got {width} dimensions, need the {needed} of the other videos"
