@@ -52,9 +52,7 @@ class File:
         lines = [line.removeprefix("# ") for line in text.splitlines() if line.startswith("# ")]
         package = lines.pop(0).split()[1] if lines[0].startswith("@package") else None
         defaults = yaml.safe_load(text).get("defaults", [])
-        bases = tuple(
-            entry.partition("@")[0] for entry in defaults if isinstance(entry, str) and entry != "_self_"
-        )
+        bases = tuple(entry for entry in defaults if isinstance(entry, str) and entry != "_self_")
         pairs = [pair for entry in defaults if isinstance(entry, dict) for pair in entry.items()]
         chosen = tuple((name, option) for name, option in pairs if "hydra/job_logging" not in name)
         keys = tuple(_keys(yaml.compose(text), text.splitlines()))
