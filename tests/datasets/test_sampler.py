@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -204,6 +205,10 @@ def test_a_small_training_set_is_read_once_and_a_large_one_in_every_pass(
                 assert torch.equal(sample.features, torch.full((index + 2, 4), float(index)))
         return read
 
+    open_files = len(os.listdir("/proc/self/fd"))
+    kept = videos(store)
+    assert [len(kept.sample(index, (0,)).features) for index in range(3)] == [2, 3, 4]
+    assert len(os.listdir("/proc/self/fd")) == open_files
     assert passes() == ["a", "b", "c"]
     monkeypatch.setattr(sampler, "_MOST_KEPT", 95)  # a, b and c have 32, 48 and 64 bytes
     assert passes() == ["a", "b", "c", "a", "b", "c", "a", "b", "c"]

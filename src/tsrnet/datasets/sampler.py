@@ -74,6 +74,7 @@ class FeatureDataset(Dataset[Sample]):
             features = self._read(index)
             num_bytes = self._num_bytes + features.nbytes
             if num_bytes / (len(self._kept) + 1) * len(self) <= _MOST_KEPT:  # the size of the set, so far
+                features = features.copy()  # a memory map keeps its file open, and a process may open few
                 self._kept[index], self._num_bytes = features, num_bytes
         return features
 
