@@ -13,7 +13,7 @@ import yaml
 
 import tsrnet
 from tsrnet.core.cli import conf_folder
-from tsrnet.pipeline.config import RunConfig, dataset_of
+from tsrnet.pipeline.config import RunConfig, dataset_of, settle_transfer
 
 FILES = sorted(path.relative_to(conf_folder()) for path in conf_folder().rglob("*.yaml"))
 FILES = [path for path in FILES if path.parts[0] != "wandb"]  # W&B's own, below
@@ -97,11 +97,30 @@ def test_the_recipe_can_be_another_and_its_settings_can_be_overridden() -> None:
     assert config.trainer.max_steps == 500
 
 
+@pytest.mark.parametrize(
+    ("overrides", "beta"),
+    [
+        (("dataset=composed",), 0.1),
+        (("dataset=thumos14", "pretrain=overlap30", "transfer=none"), 0.1),
+        (("dataset=composed", "transfer=none"), 0.0),
+        (("dataset=composed", "transfer=none", "loss.beta=0.3"), 0.3),
+        (("dataset=composed", "model=basnet"), 0.0),
+        (("dataset=labels", "dataset.labels=l.csv", "dataset.videos=v"), 0.0),  # there are no trimmed clips
+        (("dataset=labels", "dataset.labels=l.csv", "dataset.videos=v", "trimmed.videos=t"), 0.1),
+        (("dataset=demo",), 0.0),
+    ],
+)
+def test_sparsity_is_on_where_knowledge_is_transferred(overrides: tuple[str, ...], beta: float) -> None:
+    config = recipe_of(*overrides)
+    settle_transfer(config)
+    assert config.loss.beta == RunConfig.from_config(config).loss.beta == beta
+
+
 def test_the_output_names_the_recipe(command: Callable[..., Any], tmp_path: Path) -> None:
     mission = ("dataset=activitynet", "pretrain=overlap30", "logger=csv", f"paths.data={tmp_path}/data")
     for more, said in (
-        ((), "recipe: activitynet (alpha 30, 2000 steps, attention standardized)"),
-        (("recipe=demo",), "recipe: demo (alpha 300, 500 steps, attention max)"),
+        ((), "recipe: activitynet (alpha 30, beta 0.1, 2000 steps, attention standardized)"),
+        (("recipe=demo",), "recipe: demo (alpha 300, beta 0, 500 steps, attention max)"),
     ):
         result = command("train", *mission, f"hydra.run.dir={tmp_path}/run", *more)
         assert result.out.splitlines()[0] == said

@@ -83,12 +83,13 @@ def _experiment(table: object) -> tuple[str, Experiment]:
 
 def _run(overrides: list[str], folder: Path, what: str, group: str, only_report: bool) -> Path | None:
     """Run this configuration, where it has not run yet; the folder of its stages, None if it may not run."""
-    from tsrnet.pipeline.config import RunConfig
+    from tsrnet.pipeline.config import RunConfig, settle_transfer
     from tsrnet.pipeline.run import run
 
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(conf_folder()), version_base="1.3"):
         config = hydra.compose("train", overrides)
+    settle_transfer(config)
     said, metrics = folder / "config.yaml", folder / "metrics.json"
     there = metrics.is_file() and said.is_file()
     if not there or said.read_bytes() != OmegaConf.to_yaml(config, resolve=True).encode():

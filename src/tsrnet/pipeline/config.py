@@ -148,6 +148,7 @@ class RunConfig:
             "protocol": _protocol(config.dataset),
             "features": features_of(config),
             "model": model_settings(_plain(config.model)),
+            "loss": {**_plain(config.loss), "beta": _beta(config)},
             "optimizer": _optimizers(config, "optimizer"),
             "batch_size": settings_of(Count, config.optimizer.batch_size, where="optimizer.batch_size"),
             "finetune": _finetune(config),
@@ -195,6 +196,7 @@ _OUTLINE = {
     "features": (),
     "video": (),
     "model": (),
+    "loss": ("beta",),
     "transfer": ("fc1", "fc2"),
     "optimizer": ("batch_size", "learning_rate"),
     "pretrain": ("overlap",),
@@ -227,13 +229,25 @@ def streams_of(config: DictConfig) -> tuple[str, ...]:
 
 
 def settle_transfer(config: DictConfig) -> None:
-    """Turn knowledge transfer off, and print a line, if there are no trimmed clips to learn from."""
+    """Turn knowledge transfer off, and print a line, if there are no trimmed clips to learn from.
+
+    Replaces a loss.beta of null, so that loggers show the number.
+    """
+    _check_sections(config)
     if config.dataset.name == LABELS and config.trimmed.videos is None and _transfers(config):
         print(
             "transfer: off, there are no trimmed clips (trimmed.videos=FOLDER with a folder for each class)"
         )
         config.transfer.update({"fc1": 0.0, "fc2": 0.0})
         config.pretrain.overlap = False
+    config.loss.beta = _beta(config)
+
+
+def _beta(config: DictConfig) -> Any:
+    """Weight of R_sparsity. Without a teacher, sparse attention may choose the background."""
+    if config.loss.beta is None:
+        return 0.1 if _transfers(config) else 0.0
+    return config.loss.beta
 
 
 def _transfers(config: DictConfig) -> bool:

@@ -26,8 +26,8 @@ def run(
     written; `name` and `group` are those of the W&B run.
     """
     print(
-        f"recipe: {given.recipe.name} (alpha {config.loss.alpha:g}, {config.trainer.max_steps} steps,"
-        f" attention {config.localization.attention})"
+        f"recipe: {given.recipe.name} (alpha {config.loss.alpha:g}, beta {config.loss.beta:g},"
+        f" {config.trainer.max_steps} steps, attention {config.localization.attention})"
     )
     data = prepare_data(config)
     with open_run(config, given, folder, name=name, group=group) as wandb:
