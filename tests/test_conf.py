@@ -101,7 +101,8 @@ def test_the_recipe_can_be_another_and_its_settings_can_be_overridden() -> None:
     ("overrides", "beta"),
     [
         (("dataset=composed",), 0.1),
-        (("dataset=thumos14", "pretrain=overlap30", "transfer=none"), 0.1),
+        (("dataset=thumos14", "pretrain=overlap30"), 0.1),
+        (("dataset=thumos14", "pretrain=overlap30", "transfer=none"), 0.0),
         (("dataset=composed", "transfer=none"), 0.0),
         (("dataset=composed", "transfer=none", "loss.beta=0.3"), 0.3),
         (("dataset=composed", "model=basnet"), 0.0),

@@ -246,7 +246,7 @@ def settle_transfer(config: DictConfig) -> None:
 def _beta(config: DictConfig) -> Any:
     """Weight of R_sparsity. Without a teacher, sparse attention may choose the background."""
     if config.loss.beta is None:
-        return 0.1 if _transfers(config) else 0.0
+        return 0.1 if config.transfer.fc1 or config.transfer.fc2 else 0.0
     return config.loss.beta
 
 
