@@ -123,6 +123,7 @@ ENUMERATED: dict[str, Any] = {
     "logger.mode": "offline",
     "logger.name": "csv",
     "logger.tags": ["mine"],
+    "loss.beta": 0.5,
     "loss.classification": "bce",
     "loss.sparsity": "l_half",
     "model.attention": "mean",
