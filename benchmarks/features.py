@@ -116,7 +116,8 @@ def speed(
         many = [replace(video, id=f"{video.id}_{k}") for k in range(copies) for video in videos]
         taken_s, video_s = spent_s(many)
         net_s = taken_s - start_s
-        copies = math.ceil(1.2 * copies * _MIN_S / max(net_s, 1))
+        # At least twice as many: a start that took long by chance would leave no time at all.
+        copies = max(2 * copies, math.ceil(1.2 * copies * _MIN_S / max(net_s, 1)))
     return video_s / net_s
 
 
