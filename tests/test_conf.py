@@ -13,7 +13,8 @@ import yaml
 
 import tsrnet
 from tsrnet.core.cli import conf_folder
-from tsrnet.pipeline.config import RunConfig, dataset_of, settle_transfer
+from tsrnet.pipeline.config import RunConfig, settle_transfer
+from tsrnet.pipeline.sections import dataset_of
 
 FILES = sorted(path.relative_to(conf_folder()) for path in conf_folder().rglob("*.yaml"))
 FILES = [path for path in FILES if path.parts[0] != "wandb"]  # W&B's own, below

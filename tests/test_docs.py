@@ -19,7 +19,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from tsrnet.__main__ import VERBS
 from tsrnet.core.cli import conf_folder
-from tsrnet.pipeline.config import RunConfig, dataset_of
+from tsrnet.pipeline.config import RunConfig
+from tsrnet.pipeline.sections import dataset_of
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")])

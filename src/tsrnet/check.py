@@ -15,7 +15,7 @@ def check(config: DictConfig) -> None:
     """Count and list videos and features of the dataset and of its trimmed companion."""
     from tsrnet.datasets.availability import find_features, open_videos
     from tsrnet.features.store import FeatureStore
-    from tsrnet.pipeline.config import dataset_of, streams_of
+    from tsrnet.pipeline.sections import dataset_of, streams_of
     from tsrnet.pipeline.sources import READERS
     from tsrnet.reporting.tables import print_counts
 

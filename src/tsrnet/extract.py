@@ -12,8 +12,8 @@ from tsrnet.core.settings import AnyPath, settings_of
 def extract(config: DictConfig) -> None:
     """Write the features that are missing and list the videos that failed."""
     from tsrnet.datasets.availability import video_files
-    from tsrnet.pipeline.config import dataset_of, features_of
     from tsrnet.pipeline.features import ExtractionConfig, extract_features
+    from tsrnet.pipeline.sections import dataset_of, features_of
     from tsrnet.reporting.tables import print_failures
     from tsrnet.video.video_file import videos_of_folder
 

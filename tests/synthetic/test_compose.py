@@ -20,7 +20,8 @@ from tsrnet.core.errors import UserError
 from tsrnet.core.settings import settings_of
 from tsrnet.datasets.activitynet_layout import read_activitynet_json
 from tsrnet.datasets.labels import read_labels
-from tsrnet.pipeline.config import RunConfig, dataset_of
+from tsrnet.pipeline.config import RunConfig
+from tsrnet.pipeline.sections import dataset_of
 from tsrnet.pipeline.sources import ComposedSettings
 from tsrnet.synthetic.compose import ComposeSettings, compose
 from tsrnet.synthetic.compose_plan import Clip, PlanSettings, make_plan

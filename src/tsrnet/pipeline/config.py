@@ -3,47 +3,46 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from tsrnet.core.errors import UserError
 from tsrnet.core.reading import as_config, within
-from tsrnet.core.settings import KNOWN_KEYS, Count, Natural, ShareBelowOne, settings_of, shown
-from tsrnet.datasets.snippet_sampler import BatchSettings, SamplingSettings
+from tsrnet.core.settings import KNOWN_KEYS, Count, Natural, ShareBelowOne, settings_of
+from tsrnet.datasets.snippet_sampler import BatchSettings
 from tsrnet.localization.settings import LocalizationSettings
 from tsrnet.losses.objective import LossSettings, TransferSettings
-from tsrnet.metrics.protocols import PROTOCOLS
 from tsrnet.models.registry import ModelSettings, model_name, model_settings, tsrnet_part
-from tsrnet.pipeline.features import ExtractionConfig, FeatureSettings, ImportedFeatures, PathSettings
+from tsrnet.pipeline.features import ExtractionConfig, PathSettings
+from tsrnet.pipeline.sections import (
+    FeatureConfig,
+    FinetuneConfig,
+    Stage2Config,
+    check_sections,
+    dataset_of,
+    features_of,
+    finetune_of,
+    localization_of,
+    optimizers_of,
+    plain,
+    protocol_of,
+    stage2_of,
+    streams_of,
+    transfers,
+    wandb_of,
+)
 from tsrnet.pipeline.sources import (
-    COMPOSED,
     LABELS,
-    READERS,
     ComposedSettings,
     DatasetSettings,
-    DrawnSettings,
-    FilesSettings,
-    LabelsSettings,
 )
 from tsrnet.reporting.wandb import WandbSettings
 from tsrnet.synthetic.simulated import SimulationSettings
-from tsrnet.training.end_to_end import FinetuneSettings
 from tsrnet.training.fit import TrainerSettings
 from tsrnet.training.module import OptimizerSettings
-from tsrnet.training.student import StudentSettings
-from tsrnet.video.snippets import SnippetSettings
-from tsrnet.video.video_file import ReadingSettings
-
-SIMULATED = "simulated"
-"""`features.name` of a rehearsal."""
-
-
-FeatureConfig: TypeAlias = ExtractionConfig | ImportedFeatures | SimulationSettings
-_STREAMS = (("rgb",), ("flow",), ("rgb", "flow"), ("joint",), ("features",))
 
 
 @pydantic_dataclass(frozen=True, config=KNOWN_KEYS)
@@ -68,27 +67,6 @@ class ReportSettings:
 
     timelines: Natural
     pages: Natural
-
-
-@dataclass(frozen=True)
-class FinetuneConfig:
-    """Settings of the training through the backbone; `optimizer` by stream."""
-
-    settings: FinetuneSettings
-    optimizer: dict[str, OptimizerSettings]
-    batch_size: int
-
-
-@dataclass(frozen=True)
-class Stage2Config:
-    """Settings of the second stage; `optimizer` by stream; `localization`: rule for the training videos."""
-
-    max_steps: Count
-    model: ModelSettings
-    optimizer: dict[str, OptimizerSettings]
-    batch_size: Count
-    localization: LocalizationSettings
-    student: StudentSettings
 
 
 def stored_config(content: Any, path: Path) -> DictConfig:
@@ -141,23 +119,23 @@ class RunConfig:
     @classmethod
     def from_config(cls, config: DictConfig) -> RunConfig:
         """Raise UserError that names the key, what was got and what is needed."""
-        _check_sections(config)
+        check_sections(config)
         derived = {
             "streams": streams_of(config),
             "dataset": dataset_of(config),
-            "protocol": _protocol(config.dataset),
+            "protocol": protocol_of(config.dataset),
             "features": features_of(config),
-            "model": model_settings(_plain(config.model)),
-            "loss": {**_plain(config.loss), "beta": _beta(config)},
-            "optimizer": _optimizers(config, "optimizer"),
+            "model": model_settings(plain(config.model)),
+            "loss": {**plain(config.loss), "beta": _beta(config)},
+            "optimizer": optimizers_of(config, "optimizer"),
             "batch_size": settings_of(Count, config.optimizer.batch_size, where="optimizer.batch_size"),
-            "finetune": _finetune(config),
-            "stage2": _stage2(config),
-            "localization": _localization(config),
-            "wandb": _wandb(config.logger),
+            "finetune": finetune_of(config),
+            "stage2": stage2_of(config),
+            "localization": localization_of(config),
+            "wandb": wandb_of(config.logger),
             "tensorboard": config.logger.name == "tensorboard",
         }
-        return settings_of(cls, {**_plain(config), **derived}, where="")
+        return settings_of(cls, {**plain(config), **derived}, where="")
 
     @property
     def tested_model(self) -> ModelSettings:
@@ -189,52 +167,13 @@ class RunConfig:
         return replace(self, streams=streams, features=features)
 
 
-_OUTLINE = {
-    "stream": ("names",),
-    "dataset": ("name", "protocol"),
-    "trimmed": (),
-    "features": (),
-    "video": (),
-    "model": (),
-    "loss": ("beta",),
-    "transfer": ("fc1", "fc2"),
-    "optimizer": ("batch_size", "learning_rate"),
-    "pretrain": ("overlap",),
-    "backbone": ("finetune",),
-    "localization": (),
-    "paths": ("features", "stages"),
-    "logger": ("name",),
-    "stage2": ("name",),
-}
-"""The sections, and the keys that decide the kind of settings in a section."""
-
-
-def _check_sections(config: DictConfig) -> None:
-    for section, keys in _OUTLINE.items():
-        node = config.get(section)
-        if not OmegaConf.is_dict(node):
-            raise UserError(f"{section}: got {shown(node)}, need a mapping")
-        if missing := [key for key in keys if key not in node]:
-            raise UserError(f"{section}.{missing[0]}: got nothing, need a value")
-
-
-def streams_of(config: DictConfig) -> tuple[str, ...]:
-    """The streams of a run: one network each."""
-    streams = tuple(config.stream.names)
-    if streams not in _STREAMS:
-        raise UserError(
-            f"stream.names: got {list(streams)}, need [rgb], [flow], [rgb, flow], [joint] or [features]"
-        )
-    return streams
-
-
 def settle_transfer(config: DictConfig) -> None:
     """Turn knowledge transfer off, and print a line, if there are no trimmed clips to learn from.
 
     Replaces a loss.beta of null, so that loggers show the number.
     """
-    _check_sections(config)
-    if config.dataset.name == LABELS and config.trimmed.videos is None and _transfers(config):
+    check_sections(config)
+    if config.dataset.name == LABELS and config.trimmed.videos is None and transfers(config):
         print(
             "transfer: off, there are no trimmed clips (trimmed.videos=FOLDER with a folder for each class)"
         )
@@ -248,142 +187,3 @@ def _beta(config: DictConfig) -> Any:
     if config.loss.beta is None:
         return 0.1 if config.transfer.fc1 or config.transfer.fc2 else 0.0
     return config.loss.beta
-
-
-def _transfers(config: DictConfig) -> bool:
-    return bool(config.transfer.fc1 or config.transfer.fc2 or config.pretrain.overlap)
-
-
-def dataset_of(config: DictConfig, *, trimmed: bool | None = None) -> DatasetSettings:
-    """Where the dataset is, and its trimmed companion if that is needed.
-
-    `trimmed`: whether the companion is needed. None: if knowledge is transferred, or in a rehearsal, where
-    what is drawn for one depends on the other.
-    """
-    dataset, name = _plain(config.dataset), config.dataset.name
-    kinds: dict[str, type[DatasetSettings]] = {LABELS: LabelsSettings, COMPOSED: ComposedSettings}
-    kind = kinds.get(name, FilesSettings if name in READERS else DrawnSettings)
-    if kind is DrawnSettings:
-        return settings_of(kind, {**dataset, **_plain(config.trimmed)}, where="dataset")
-    needed = _transfers(config) if trimmed is None else trimmed
-    if name in kinds:
-        needed = needed and config.trimmed.videos is not None
-    elif trimmed is None:
-        needed = needed or config.features.name == SIMULATED or not config.dataset.get("overlap")
-    values = {**dataset, "trimmed": _plain(config.trimmed) if needed else None}
-    return settings_of(kind, values, where="dataset")
-
-
-def features_of(config: DictConfig) -> FeatureConfig:
-    """How features are made, found or drawn."""
-    node = config.features
-    if OmegaConf.is_missing(node, "name"):
-        raise UserError("features.name: got nothing, need the name of the imported features")
-    if node.name == SIMULATED:
-        return settings_of(SimulationSettings, node, where="features")
-    if node.backbone is None:
-        trimmed = config.trimmed.get("features") or node.name
-        return ImportedFeatures(node.name, streams_of(config), Path(config.paths.features), trimmed)
-    if streams_of(config) == ("features",):
-        raise UserError(
-            "stream=features: needs features=imported; give stream=rgb, flow, two_stream or joint"
-        )
-    finetune = bool(OmegaConf.select(config, "backbone.finetune"))
-    stored = streams_of(config) if finetune else ("flow",) if node.flow.store else ()
-    return ExtractionConfig(
-        settings_of(FeatureSettings, {**_plain(node), "stored": stored}, where="features"),
-        settings_of(SnippetSettings, node, where="features"),
-        settings_of(ReadingSettings, config.video, where="video"),
-        streams_of(config),
-        settings_of(PathSettings, config.paths, where="paths"),
-    )
-
-
-def _wandb(node: DictConfig) -> WandbSettings | None:
-    if node.name not in ("csv", "wandb", "tensorboard"):
-        raise UserError(f"logger.name: got {node.name}, need csv, wandb or tensorboard")
-    if node.name == "tensorboard" and find_spec("tensorboard") is None:
-        raise UserError("logger=tensorboard: is not installed; pip install 'tsrnet[tensorboard]'")
-    return settings_of(WandbSettings, node, where="logger") if node.name == "wandb" else None
-
-
-def _protocol(dataset: DictConfig) -> str:
-    if dataset.protocol is None:
-        raise UserError(
-            f"dataset={dataset.name}: has only trimmed clips, so there is nothing to localise; give"
-            " dataset=thumos14 or activitynet, which learn from these clips"
-        )
-    if dataset.protocol not in PROTOCOLS:
-        raise UserError(f"dataset.protocol: got {dataset.protocol}, need one of {', '.join(PROTOCOLS)}")
-    protocol, tested = PROTOCOLS[dataset.protocol], str(dataset.get("test_list"))
-    if protocol.num_videos is not None:
-        raise UserError(
-            f"dataset.protocol: got {protocol.name}, which needs a list of {protocol.num_videos:,} videos;"
-            " give dataset.protocol=activitynet, and the list to tsrnet.score: predictions=detections.json"
-            f" protocol={protocol.name} videos=FILE"
-        )
-    if protocol.test_list is not None and tested != protocol.test_list:
-        raise UserError(
-            f"dataset.protocol: got {protocol.name}, which tests on the list {protocol.test_list}, and"
-            f" dataset.test_list={tested}; give dataset.test_list={protocol.test_list}"
-        )
-    return protocol.name
-
-
-def _finetune(config: DictConfig) -> FinetuneConfig | None:
-    node = config.backbone
-    if not node.finetune:
-        return None
-    if config.features.name == SIMULATED or config.features.backbone is None or "joint" in streams_of(config):
-        raise UserError(
-            "backbone.finetune: got true, need features that are extracted from videos, and stream=rgb, flow"
-            " or two_stream; leave it out"
-        )
-    sampling = settings_of(SamplingSettings, node, where="backbone")
-    return FinetuneConfig(
-        settings_of(FinetuneSettings, {**_plain(node), "sampling": sampling}, where="backbone"),
-        _optimizers(config, "backbone.optimizer"),
-        settings_of(Count, node.optimizer.batch_size, where="backbone.optimizer.batch_size"),
-    )
-
-
-def _stage2(config: DictConfig) -> Stage2Config | None:
-    node = config.stage2
-    if node.name == "none":
-        return None
-    if node.name != "pseudo":
-        raise UserError(f"stage2.name: got {node.name}, need none or pseudo")
-    if config.backbone.finetune:
-        raise UserError("stage2=pseudo: learns on features; leave out backbone.finetune=true")
-    derived = {
-        "model": model_settings(_plain(node.model)),
-        "optimizer": _optimizers(config, "stage2.optimizer"),
-        "batch_size": node.optimizer.batch_size,
-    }
-    return settings_of(Stage2Config, {**_plain(node), **derived}, where="stage2")
-
-
-def _localization(config: DictConfig) -> LocalizationSettings:
-    """Settings of the test. The attention of a second stage has its own form."""
-    values = _plain(config.localization)
-    if config.stage2.name != "none":
-        values = {**values, "attention": config.stage2.attention}
-    return settings_of(LocalizationSettings, values, where="localization")
-
-
-def _optimizers(config: DictConfig, key: str) -> dict[str, OptimizerSettings]:
-    """Stream -> settings; the learning rate is one number, or one per stream."""
-    node = _plain(OmegaConf.select(config, key))
-    rate = node["learning_rate"]
-    return {
-        stream: settings_of(
-            OptimizerSettings,
-            {**node, "learning_rate": rate.get(stream) if isinstance(rate, dict) else rate},
-            where=key,
-        )
-        for stream in streams_of(config)
-    }
-
-
-def _plain(node: Any) -> Any:
-    return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node

@@ -18,8 +18,9 @@ from tsrnet.core.reading import read_json_as, reading
 from tsrnet.core.seal import damage_of
 from tsrnet.core.settings import Name, NotBool
 from tsrnet.core.weights import read_state
-from tsrnet.pipeline.config import RunConfig, stored_config, streams_of
+from tsrnet.pipeline.config import RunConfig, stored_config
 from tsrnet.pipeline.features import ExtractionConfig, own_weights
+from tsrnet.pipeline.sections import streams_of
 from tsrnet.pipeline.train_stages import StageSpec
 from tsrnet.reporting.model_card import model_card
 from tsrnet.training.module import TSRNetModule

@@ -22,9 +22,10 @@ from tsrnet.features.store import FeatureStore
 from tsrnet.losses.objective import LossSettings, TransferSettings
 from tsrnet.models.registry import ModelSettings, build_model, describe_model, tsrnet_part
 from tsrnet.models.video_model import VideoModel, carry_over
-from tsrnet.pipeline.config import RunConfig, Stage2Config, TeacherSettings
+from tsrnet.pipeline.config import RunConfig, TeacherSettings
 from tsrnet.pipeline.data import RunData
 from tsrnet.pipeline.features import backbone_of
+from tsrnet.pipeline.sections import Stage2Config
 from tsrnet.pipeline.stages import Stage
 from tsrnet.reporting.wandb import WandbRun
 from tsrnet.training.end_to_end import EndToEnd, FinetunedFeatures, FinetuneSettings
