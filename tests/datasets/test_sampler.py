@@ -210,6 +210,8 @@ def test_a_small_training_set_is_read_once_and_a_large_one_in_every_pass(
     assert [len(kept.sample(index, (0,)).features) for index in range(3)] == [2, 3, 4]
     assert len(os.listdir("/proc/self/fd")) == open_files
     assert passes() == ["a", "b", "c"]
+    kept.forget()
+    assert not kept._kept
     monkeypatch.setattr(sampler, "_MOST_KEPT", 95)  # a, b and c have 32, 48 and 64 bytes
     assert passes() == ["a", "b", "c", "a", "b", "c", "a", "b", "c"]
 

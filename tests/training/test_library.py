@@ -115,6 +115,8 @@ def test_the_flags_for_a_first_try_work(files: Path, flags: dict[str, Any]) -> N
     trainer.fit(model, datamodule=data)
     assert trainer.global_step == flags.get("max_steps", 1)
     assert float(trainer.callback_metrics["loss/fc1"]) > 0
+    assert not data.training_set._kept, "the features are freed with the training"
+    assert not trimmed.training_set._kept
 
 
 @pytest.mark.process

@@ -92,6 +92,12 @@ class VideoDataModule(pl.LightningDataModule):
         """Look for the features; one warning lists the videos without features."""
         self.dataset  # noqa: B018
 
+    def teardown(self, stage: str | None = None) -> None:
+        """Free the features that the training kept in memory."""
+        for data in (self, self.trimmed):
+            if data and "training_set" in vars(data):
+                data.training_set.forget()
+
     @cached_property
     def availability(self) -> Availability:
         """All annotated videos, and which of them lack features."""

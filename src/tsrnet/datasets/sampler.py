@@ -21,7 +21,7 @@ from tsrnet.datasets.records import LabelledVideo
 from tsrnet.datasets.snippet_sampler import PLAIN_BATCHES, BatchSettings, SnippetSampler
 from tsrnet.features.store import Features, FeatureSource
 
-_MOST_KEPT = 2**30
+_MOST_KEPT = 2**31
 """Bytes of a training set that stays in memory. Larger sets are read, or drawn, again in each step."""
 
 
@@ -77,6 +77,11 @@ class FeatureDataset(Dataset[Sample]):
                 features = features.copy()  # a memory map keeps its file open, and a process may open few
                 self._kept[index], self._num_bytes = features, num_bytes
         return features
+
+    def forget(self) -> None:
+        """Free what is kept in memory."""
+        self._kept.clear()
+        self._num_bytes = 0
 
     def _with_labels(self, index: int, features: Tensor) -> Sample:
         video = self.videos[index]
