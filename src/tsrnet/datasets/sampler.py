@@ -59,11 +59,12 @@ class FeatureDataset(Dataset[Sample]):
 
     def sample(self, index: int, seed: tuple[int, ...]) -> Sample:
         """A video for training; `seed` decides which snippets are sampled and how they are augmented."""
-        features, rng = self._read_once(index), np.random.default_rng(seed)
+        rng = np.random.default_rng(seed)
         if self._sampler is None:
+            features = self._read_once(index)
             chosen = self._batches.choose(len(features), rng)
             return self._with_labels(index, torch.from_numpy(features[chosen]))
-        length = len(features)
+        length = len(self._read(index))
         return self._with_labels(index, self._sampler.sample(self.videos[index].id, length, rng))
 
     def _read(self, index: int) -> Features:

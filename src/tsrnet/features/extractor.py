@@ -23,7 +23,7 @@ from tsrnet.core.workers import Workers, worker_pool
 from tsrnet.features.backbone import Backbone
 from tsrnet.features.batches import Batches
 from tsrnet.features.store import FeatureStore
-from tsrnet.video.chunk import Chunk, ChunkReader, chunks_of
+from tsrnet.video.chunk import Chunk, ChunkReader, Pixels, chunks_of
 from tsrnet.video.decoders import decoder_in_use
 from tsrnet.video.optical_flow import check_flow
 from tsrnet.video.snippet_images import SnippetImages
@@ -35,6 +35,8 @@ FLOW_HERE = frozenset({"cuda"})
 """Devices that compute the flow in this process, if the method can run there."""
 _WORTH_AN_ESTIMATE = 300
 """The time is estimated before the start for this number of snippets or more."""
+_FAST_S = 0.1
+"""Below this time for a snippet, opening and seeking count: the estimate reads longer parts."""
 
 
 @dataclass(frozen=True)
@@ -170,20 +172,27 @@ def _chunks(
 def _seconds_per_snippet(
     chunks: Sequence[Chunk], pool: Workers, reader: ChunkReader, batches: Batches, limit_s: float
 ) -> float:
-    """Measure two snippets of some chunks, once all processes run and all code is compiled."""
+    """Measure a few snippets of some chunks, once all processes run and all code is compiled."""
     spread = [chunks[i] for i in np.linspace(0, len(chunks) - 1, 4 * pool.number).astype(int)]
-    parts = [replace(chunk, stop=min(chunk.start + 2, chunk.stop)) for chunk in spread]
-    for _ in range(2):
+
+    def read(length: int) -> tuple[float, list[tuple[Chunk, Pixels]]]:
+        parts = [replace(chunk, stop=min(chunk.start + length, chunk.stop)) for chunk in spread]
         start = time.monotonic()
-        read = [pixels for _, pixels in pool.map(reader, parts, timeout_s=limit_s, lost=str)]
-        read_s = (time.monotonic() - start) / sum(map(len, parts))
-    readable = [pixels for pixels in read if not isinstance(pixels, str)]
+        found = list(pool.map(reader, parts, timeout_s=limit_s, lost=str))
+        spent_s = (time.monotonic() - start) / sum(map(len, parts))
+        return spent_s, [(part, pixels) for part, pixels in found if not isinstance(pixels, str)]
+
+    read(2)
+    read_s, readable = read(2)
+    if read_s < _FAST_S:
+        read_s, readable = read(16)
     if not readable:
         return read_s
-    reader.complete(readable[0])
+    part, pixels = readable[0]
+    reader.complete(pixels)
     start = time.monotonic()
-    snippets = reader.complete(readable[0])
-    here_s = (time.monotonic() - start) / 2 + batches.seconds_per_snippet(snippets)
+    snippets = reader.complete(pixels)
+    here_s = (time.monotonic() - start) / len(part) + batches.seconds_per_snippet(snippets)
     if not reader.decodes_only:  # then the networks use the same cores as the workers
         read_s += here_s / pool.number
     return max(read_s, here_s)
