@@ -341,6 +341,11 @@ def test_frame_k_is_frame_k_in_every_container(
         np.testing.assert_allclose(values, 20 + start + np.arange(5), atol=1.6)
 
 
+def test_torchcodec_leaves_such_containers_to_pyav(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torchcodec.decoders", None)  # it would fail if it were asked
+    assert VideoFrames(drawn(tmp_path / "old.avi", "libx264", H264), "torchcodec").backend == "pyav"
+
+
 @pytest.mark.parametrize("suffix", ["ts", "mkv", "mp4"])
 def test_a_file_that_begins_between_key_frames_keeps_its_times(tmp_path: Path, suffix: str) -> None:
     whole, path = drawn(tmp_path / f"whole.{suffix}", "libx264", H264), tmp_path / f"part.{suffix}"

@@ -89,6 +89,18 @@ def test_known_motions_are_found_as_well_as_by_opencv(motion: np.ndarray) -> Non
     assert means[0] / 2 < 0.3  # pixels: a motion is found at all
 
 
+def test_without_a_folder_for_the_cache_the_flow_is_compiled_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def njit(*, cache: bool = False, **_: object) -> Callable[[object], object]:
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return lambda function: ("compiled", function)
+
+    monkeypatch.setattr(tvl1.numba, "njit", njit)
+    assert tvl1._compiled(abs) == ("compiled", abs)
+
+
 def test_what_a_pair_gives_does_not_depend_on_the_others() -> None:
     pairs = [moved(seed, matrix(dx=seed, angle=0.02 * seed))[:2] for seed in range(4)]  # pair 0 stands still
     first, second = (torch.from_numpy(np.stack(frames)) for frames in zip(*pairs, strict=True))
