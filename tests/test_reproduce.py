@@ -103,8 +103,8 @@ def test_a_method_that_fails_is_named_and_the_others_go_on(reproduce: Command) -
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ("", "table: got None, need one of figure3, rivals, rules, 1, 2, 3, 4"),
-        ("table=9", "table: got 9, need one of figure3, rivals, rules, 1"),
+        ("", "table: got None, need one of ablation, figure3, rivals, rules, 1, 2, 3, 4"),
+        ("table=9", "table: got 9, need one of ablation, figure3, rivals, rules, 1"),
         ("table=2 dataset=thumos14", "dataset: got thumos14, table2 exists for activitynet, demo"),
         ("table=3 seeds=0", "seeds: got 0, need a whole number above 0"),
     ],
