@@ -6,6 +6,7 @@ exactly the batches that were left.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,7 +22,7 @@ from tsrnet.datasets.records import LabelledVideo
 from tsrnet.datasets.snippet_sampler import PLAIN_BATCHES, BatchSettings, SnippetSampler
 from tsrnet.features.store import Features, FeatureSource
 
-_MOST_KEPT = 2**31
+_MOST_KEPT = min(2**31, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 8)
 """Bytes of a training set that stays in memory. Larger sets are read, or drawn, again in each step."""
 
 
