@@ -103,6 +103,11 @@ def test_a_second_run_goes_on_and_changes_nothing(folder: Path, capsys: pytest.C
     assert {name for name in before if after[name] != before[name]} == {str(store / "flow" / "video_2.npy")}
 
 
+def test_one_stream_says_how_to_train_on_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(*WTALC, "split=null", "stream=features")
+    assert capsys.readouterr().out.endswith("features of 2048 columns; train with stream=features\n")
+
+
 def test_a_stop_in_the_middle_leaves_whole_files_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written = []
     write = FeatureStore.write

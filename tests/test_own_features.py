@@ -77,6 +77,11 @@ def test_transfer_needs_trimmed_videos_and_says_how_to_go_without(command: Comma
     assert "transfer=none" in result.err
 
 
+def test_another_stream_than_the_imported_one_is_one_line(command: Command, root: Path) -> None:
+    result = command("train", *TRAIN, "features=imported", "stream=two_stream", "transfer=none", folder=root)
+    assert "activitynet/i3d: got features of rgb, need flow; give stream=rgb, or import" in result.mistake
+
+
 def test_its_model_says_that_videos_are_nothing_for_it(command: Command, root: Path, trained: Path) -> None:
     (root / "clip.mp4").write_bytes(b"")
     result = command("detect", "video=clip.mp4", "run=run", folder=root)

@@ -16,7 +16,7 @@ def import_features(config: DictConfig) -> None:
     from tsrnet.core.settings import AnyPath, settings_of
     from tsrnet.datasets.layouts.importer import import_features, width_text
     from tsrnet.datasets.layouts.videos import LayoutSettings
-    from tsrnet.features.store import FeatureStore
+    from tsrnet.features.store import STREAMS, FeatureStore
     from tsrnet.reporting.tables import print_failures
 
     settings = settings_of(LayoutSettings, config, where="")
@@ -33,9 +33,11 @@ def import_features(config: DictConfig) -> None:
             raise UserError(f"{key}: got {name}, need a name that a folder can have") from error
     store = FeatureStore(Path(config.paths.features) / str(config.dataset) / str(config.features.name))
     imported = import_features(source, annotations, store, settings)
+    own = [name for name in imported.streams if name not in STREAMS]
+    train_with = f"; train with stream={own[0]}" if own else ""
     print(
         f"{imported.videos} videos are in {store.folder}, {imported.new} of them new:"
-        f" {width_text(imported.streams)}"
+        f" {width_text(imported.streams)}{train_with}"
     )
     for warning in imported.warnings:
         print(f"warning: {warning}")

@@ -103,11 +103,25 @@ def find_stores(
                 f"{store.folder}: contains no features; {get} or give another features.name or paths.features"
                 + " (for the clips: trimmed.features; transfer=none needs no clips)" * bool(found)
             )
+        if imported:
+            _check_streams(store, config.streams)
         available = find_features(dataset, store, config.streams)
         if manifest:
             available.write(store.folder / MANIFEST)
         found.append((store, available))
     return found
+
+
+def _check_streams(store: FeatureStore, streams: tuple[str, ...]) -> None:
+    """Raise UserError that names the streams of a store, if it lacks one that is needed."""
+    there = sorted(path.name for path in store.folder.iterdir() if path.is_dir())
+    needed = STREAMS if streams == (JOINT,) and JOINT not in there else streams
+    if there and (absent := [name for name in needed if name not in there]):
+        have = "two_stream" if set(there) >= set(STREAMS) else there[0]
+        raise UserError(
+            f"{store.folder}: got features of {', '.join(there)}, need {', '.join(absent)};"
+            f" give stream={have}, or import the others"
+        )
 
 
 def prepare_features(
