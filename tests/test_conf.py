@@ -105,6 +105,7 @@ def test_the_recipe_can_be_another_and_its_settings_can_be_overridden() -> None:
         (("dataset=thumos14", "pretrain=overlap30"), 0.1),
         (("dataset=thumos14", "pretrain=overlap30", "transfer=none"), 0.0),
         (("dataset=composed", "transfer=none"), 0.0),
+        (("dataset=composed", "transfer=distill"), 0.1),
         (("dataset=composed", "transfer=none", "loss.beta=0.3"), 0.3),
         (("dataset=composed", "model=basnet"), 0.0),
         (("dataset=labels", "dataset.labels=l.csv", "dataset.videos=v"), 0.0),  # there are no trimmed clips

@@ -89,15 +89,18 @@ def test_localization_trains_nothing_and_loss_trains_the_student_only(
     assert set(read(tmp_path / "alpha")["recognition"]) == {"flow"}
 
 
+TRANSFERS = ("none", "fc1", "distill")
 MODELS = ("two_stream", "stpn", "untrimmednet", "wtalc", "basnet", "tsrnet_plus")
 
 
-@pytest.mark.parametrize("choice", [*(f"model={name}" for name in MODELS), "transfer=none", "transfer=fc1"])
+@pytest.mark.parametrize(
+    "choice", [*(f"model={name}" for name in MODELS), *(f"transfer={name}" for name in TRANSFERS)]
+)
 def test_baselines_train(train: Command, tmp_path: Path, choice: str) -> None:
     small = ("model.hidden_size=16", "model.filter_size=16") if choice == "model=basnet" else ()
     result = train(f"hydra.run.dir={tmp_path}", choice, *small, "stream=rgb", "trainer.max_steps=3")
     assert result.code == 0, result.err
-    transfers = choice in ("transfer=fc1", "model=tsrnet_plus")
+    transfers = choice in ("transfer=fc1", "transfer=distill", "model=tsrnet_plus")
     assert len(read(tmp_path)["stages"]) == (2 if transfers else 1)
 
 
@@ -162,6 +165,7 @@ MISTAKES = {
     "localization.threshold=0": "localization.threshold: got 0, need a number > 0 and < 1",
     "localization.threshold=1": "localization.threshold: got 1, need a number > 0 and < 1",
     "model=stpn transfer=fc1": "model=stpn: got transfer or overlap pretraining",
+    "model=two_stream transfer=distill": "model.attention=mean has no attention that could learn",
     "dataset=thumos14 dataset.protocol=thumos14-213": "list 213, and dataset.test_list=210; give",
     "dataset=activitynet dataset.protocol=activitynet-4728": "needs a list of 4,728 videos; give",
     "holdout=1": "holdout: got 1, need a number >= 0 and < 1",

@@ -195,6 +195,7 @@ NO_OVERLAP = ("pretrain.max_steps",)
 NO_TRANSFER = (
     "teacher.*",
     *(f"transfer.{name}" for name in ("bandwidth", "kernels", "per_class", "classifier")),
+    *("transfer.temperature", "transfer.confidence"),
     *NO_OVERLAP,
 )
 RIVAL = (*NO_TRANSFER, "loss.*", "recipe.attention", *DRAWN)
@@ -219,7 +220,13 @@ CASES = {
         name: Case(
             (*SIMULATED, f"model={name}"),
             RIVAL,
-            (*ALONE, "transfer.fc1", "transfer.fc2", "pretrain.overlap"),  # a rival has none
+            (
+                *ALONE,
+                "transfer.fc1",
+                "transfer.fc2",
+                "transfer.distill",
+                "pretrain.overlap",
+            ),  # a rival has none
         )
         for name in ("stpn", "untrimmednet", "wtalc", "basnet")
     },
@@ -299,6 +306,7 @@ def test_the_teacher_depends_on_nothing_that_its_training_lacks(folder: Path) ->
         "loss.beta": 0.5,
         "loss.sparsity": "l_half",
         "transfer.fc1": 0.5,
+        "transfer.distill": 0.5,
         "transfer.bandwidth": 2.0,
         "transfer.kernels": 5,
         "transfer.per_class": False,
@@ -339,6 +347,7 @@ def chain(spec: StageSpec) -> list[str]:
     [
         ((), ["teacher-rgb", "tsrnet-rgb"]),
         (("transfer=none",), ["tsrnet-rgb"]),
+        (("transfer=distill",), ["teacher-rgb", "tsrnet-rgb"]),
         (("pretrain=overlap30",), ["teacher-rgb", "overlap-rgb", "tsrnet-rgb"]),
         (("pretrain=overlap30", "transfer=none"), ["overlap-rgb", "tsrnet-rgb"]),
         (("model=stpn",), ["tsrnet-rgb"]),
@@ -448,10 +457,10 @@ def test_stages_are_trained_in_order_each_from_those_before(folder: Path, fits: 
     assert module is last
     assert not module.training
     for student in (overlap, last):
-        (frozen,) = student._teacher
+        frozen = student._transfer.teacher
         assert all(bool((parameter == 1).all()) for parameter in frozen.parameters())
         assert not any(parameter.requires_grad for parameter in frozen.parameters())
-    assert not teacher._teacher
+    assert not teacher._transfer
     assert (len(overlap.classes), len(last.classes)) == (30, 200)
     shared = torch.tensor([name in overlap.classes for name in last.classes])
     for name, value in fits.calls[-1][2].items():

@@ -23,6 +23,7 @@ from tsrnet.evaluation.localize_videos import localize_batch
 from tsrnet.evaluation.predictions import PredictionBatch
 from tsrnet.losses.attention import entropy, smoothness
 from tsrnet.losses.classification import softmax_cross_entropy
+from tsrnet.losses.distillation import distillation, soft_targets
 from tsrnet.losses.mmd import mmd2
 from tsrnet.losses.objective import LossSettings, TransferSettings
 from tsrnet.metrics.protocols import PROTOCOLS
@@ -154,6 +155,33 @@ def test_a_class_that_the_teacher_lacks_starts_fresh() -> None:
     rows = started.model.classification.fc2.weight
     assert torch.equal(rows[2], teacher.model.classification.fc2.weight[0])
     assert torch.equal(rows[:2], network(1).classifier.fc2.weight[:2])
+
+
+def test_distillation_is_in_place_of_mmd_or_beside_it() -> None:
+    """Its targets are the teacher's for the classes that it knows; clips play no part."""
+    torch.manual_seed(2)
+    known = TSRNet(SETTINGS, num_features=4, num_classes=2)
+    teacher = TSRNetModule(num_features=4, classes=("run", "climb"), model=SETTINGS, network=known)
+    student, videos = network(1), batch(0).videos
+    seen = known.class_activations(videos.features)
+    labels = videos.labels[:, [2, 0]]  # jump: no such class of the teacher
+    options = {"temperature": 2.0, "confidence": 0.4}
+    term = distillation(
+        student(videos.features, videos.mask).attention, soft_targets(seen, videos.mask, labels, **options)
+    )
+    assert float(term.detach()) > 0
+
+    def loss(pairs: int, weight: float, mmd: float = 0.0) -> torch.Tensor:
+        transfer = TransferSettings(mmd, 0.0, classifier="fresh", distill=weight, **options)
+        made = TSRNetModule(**SIZES, teacher=teacher, model=SETTINGS, transfer=transfer, network=network(1))
+        total, terms = made.loss(batch(pairs))
+        assert ("fc1" in terms, "distill" in terms) == (mmd > 0, weight > 0)
+        return total
+
+    plain = module(None, TransferSettings(0.0, 0.0), alpha=30.0).loss(batch(0))[0]
+    torch.testing.assert_close(loss(0, 0.7), plain + 0.7 * term)
+    torch.testing.assert_close(loss(4, 0.7), loss(0, 0.7))
+    torch.testing.assert_close(loss(4, 0.7, mmd=0.5), loss(4, 0.0, mmd=0.5) + 0.7 * term)
 
 
 @pytest.mark.parametrize("pairs", [0, 1])

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from tsrnet.core.settings import KNOWN_KEYS, NonNegative, Positive
+from tsrnet.core.settings import KNOWN_KEYS, NonNegative, Positive, Share
 
 
 @dataclass(frozen=True, config=KNOWN_KEYS)
@@ -22,11 +22,14 @@ class LossSettings:
 
 @dataclass(frozen=True, config=KNOWN_KEYS)
 class TransferSettings:
-    """Weights of L_FC1 and L_FC2 (1 in the paper; 0 turns a term off), and the kernel (D10, D11).
+    """How the teacher's knowledge is transferred: by MMD, by distillation, or by both. A weight of 0 turns a
+    term off.
 
-    `bandwidth`: squared length, None for the median of the batch. `kernels`: Gaussians of different widths
-    that are summed; (7) has one. `per_class`: between the clips and videos of one class, then the mean.
-    `classifier`: FC1 and FC2 start from the teacher's, or from random weights (D18).
+    `fc1`, `fc2`: weights of L_FC1 and L_FC2 (1 in the paper). `bandwidth` of the kernel (D10): squared
+    length, None for the median of the batch. `kernels`: Gaussians of different widths that are summed; (7)
+    has one. `per_class`: between the clips and videos of one class, then the mean (D11). `classifier`: FC1
+    and FC2 start from the teacher's, or from random weights (D18). `distill`: weight of the distillation;
+    `temperature` and `confidence`: see `tsrnet.losses.distillation.soft_targets`.
     """
 
     fc1: NonNegative = 0.2
@@ -35,10 +38,18 @@ class TransferSettings:
     kernels: Literal[1, 5] = 1
     per_class: bool = True
     classifier: Literal["teacher", "fresh"] = "teacher"
+    distill: NonNegative = 0.0
+    temperature: Positive = 1.0
+    confidence: Share = 0.5
+
+    @property
+    def matches(self) -> bool:
+        """Whether clips and videos are matched by MMD."""
+        return self.fc1 > 0 or self.fc2 > 0
 
     @property
     def active(self) -> bool:
-        return self.fc1 > 0 or self.fc2 > 0
+        return self.matches or self.distill > 0
 
 
 def self_attention_loss(class_loss: Tensor, regularisation: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from tsrnet.losses.objective import LossSettings, TransferSettings
 from tsrnet.models.registry import ModelSettings, model_name, model_settings, tsrnet_part
 from tsrnet.pipeline.features import ExtractionConfig, PathSettings
 from tsrnet.pipeline.sections import (
+    TRANSFER_WEIGHTS,
     FeatureConfig,
     FinetuneConfig,
     Stage2Config,
@@ -25,13 +26,14 @@ from tsrnet.pipeline.sections import (
     dataset_of,
     features_of,
     finetune_of,
+    has_teacher,
     localization_of,
+    needs_clips,
     optimizers_of,
     plain,
     protocol_of,
     stage2_of,
     streams_of,
-    transfers,
     wandb_of,
 )
 from tsrnet.pipeline.sources import (
@@ -42,7 +44,7 @@ from tsrnet.pipeline.sources import (
 from tsrnet.reporting.wandb import WandbSettings
 from tsrnet.synthetic.simulated import SimulationSettings
 from tsrnet.training.fit import TrainerSettings
-from tsrnet.training.module import OptimizerSettings
+from tsrnet.training.optimizer import OptimizerSettings
 
 
 @pydantic_dataclass(frozen=True, config=KNOWN_KEYS)
@@ -110,6 +112,11 @@ class RunConfig:
                 f"model={model_name(self.model)}: got transfer or overlap pretraining, which only TSRNet has;"
                 " give transfer=none and pretrain=imagenet"
             )
+        if self.transfer.distill and getattr(self.model, "attention", None) == "mean":
+            raise UserError(
+                f"transfer.distill: got {self.transfer.distill}, and model.attention=mean has no attention"
+                " that could learn from it; give transfer.distill=0"
+            )
         if model_name(self.model) == "co2net" and self.streams != ("joint",):
             raise UserError(
                 f"model=co2net: got stream.names {list(self.streams)}, need both streams side by side; give"
@@ -173,11 +180,11 @@ def settle_transfer(config: DictConfig) -> None:
     Replaces a loss.beta of null, so that loggers show the number.
     """
     check_sections(config)
-    if config.dataset.name == LABELS and config.trimmed.videos is None and transfers(config):
+    if config.dataset.name == LABELS and config.trimmed.videos is None and needs_clips(config):
         print(
             "transfer: off, there are no trimmed clips (trimmed.videos=FOLDER with a folder for each class)"
         )
-        config.transfer.update({"fc1": 0.0, "fc2": 0.0})
+        config.transfer.update(dict.fromkeys(TRANSFER_WEIGHTS, 0.0))
         config.pretrain.overlap = False
     config.loss.beta = _beta(config)
 
@@ -185,5 +192,5 @@ def settle_transfer(config: DictConfig) -> None:
 def _beta(config: DictConfig) -> Any:
     """Weight of R_sparsity. Without a teacher, sparse attention may choose the background."""
     if config.loss.beta is None:
-        return 0.1 if config.transfer.fc1 or config.transfer.fc2 else 0.0
+        return 0.1 if has_teacher(config) else 0.0
     return config.loss.beta

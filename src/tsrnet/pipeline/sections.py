@@ -29,7 +29,7 @@ from tsrnet.pipeline.sources import (
 from tsrnet.reporting.wandb import WandbSettings
 from tsrnet.synthetic.simulated import SimulationSettings
 from tsrnet.training.end_to_end import FinetuneSettings
-from tsrnet.training.module import OptimizerSettings
+from tsrnet.training.optimizer import OptimizerSettings
 from tsrnet.training.student import StudentSettings
 from tsrnet.video.snippets import SnippetSettings
 from tsrnet.video.video_file import ReadingSettings
@@ -63,6 +63,8 @@ class Stage2Config:
     student: StudentSettings
 
 
+TRANSFER_WEIGHTS = ("fc1", "fc2", "distill")
+"""The keys of `transfer` that turn it on."""
 _OUTLINE = {
     "stream": ("names",),
     "dataset": ("name", "protocol"),
@@ -71,7 +73,7 @@ _OUTLINE = {
     "video": (),
     "model": (),
     "loss": ("beta",),
-    "transfer": ("fc1", "fc2"),
+    "transfer": TRANSFER_WEIGHTS,
     "optimizer": ("batch_size", "learning_rate"),
     "pretrain": ("overlap",),
     "backbone": ("finetune",),
@@ -102,8 +104,12 @@ def streams_of(config: DictConfig) -> tuple[str, ...]:
     return streams
 
 
-def transfers(config: DictConfig) -> bool:
-    return bool(config.transfer.fc1 or config.transfer.fc2 or config.pretrain.overlap)
+def has_teacher(config: DictConfig) -> bool:
+    return any(config.transfer[key] for key in TRANSFER_WEIGHTS)
+
+
+def needs_clips(config: DictConfig) -> bool:
+    return has_teacher(config) or bool(config.pretrain.overlap)
 
 
 def dataset_of(config: DictConfig, *, trimmed: bool | None = None) -> DatasetSettings:
@@ -117,7 +123,7 @@ def dataset_of(config: DictConfig, *, trimmed: bool | None = None) -> DatasetSet
     kind = kinds.get(name, FilesSettings if name in READERS else DrawnSettings)
     if kind is DrawnSettings:
         return settings_of(kind, {**dataset, **plain(config.trimmed)}, where="dataset")
-    needed = transfers(config) if trimmed is None else trimmed
+    needed = needs_clips(config) if trimmed is None else trimmed
     if name in kinds:
         needed = needed and config.trimmed.videos is not None
     elif trimmed is None:

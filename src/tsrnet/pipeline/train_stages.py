@@ -30,7 +30,8 @@ from tsrnet.pipeline.stages import Stage
 from tsrnet.reporting.wandb import WandbRun
 from tsrnet.training.end_to_end import EndToEnd, FinetunedFeatures, FinetuneSettings
 from tsrnet.training.fit import TrainerSettings, fit, is_first_process, predict, wait_for_all
-from tsrnet.training.module import OptimizerSettings, TSRNetModule
+from tsrnet.training.module import TSRNetModule
+from tsrnet.training.optimizer import OptimizerSettings
 from tsrnet.training.pseudo_labels import pseudo_labels
 from tsrnet.training.student import StudentModule
 

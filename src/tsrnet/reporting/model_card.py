@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tsrnet.core.wording import counted
+from tsrnet.losses.objective import TransferSettings
 
 _CARD = """\
 ---
@@ -83,7 +84,6 @@ def model_card(
     config, features = described["config"], described["features"]
     stage2 = config.get("stage2") or {"name": "none"}
     second = f", then {stage2['model']['name']} on its detections" if stage2["name"] != "none" else ""
-    transfer = config["transfer"]["fc1"] or config["transfer"]["fc2"]
     flow = features.get("snippets", {}).get("flow") if "flow" in described["num_features"] else None
     return _CARD.format(
         licence=f"license: {json.dumps(licence)}\n" if licence else "",
@@ -93,7 +93,7 @@ def model_card(
         dataset=config["dataset"]["name"],
         model=config["model"]["name"] + second,
         streams=", ".join(described["num_features"]),
-        transfer="yes" if transfer else "no",
+        transfer="yes" if TransferSettings(**config["transfer"]).active else "no",
         steps=config["trainer"]["max_steps"],
         seed=config["seed"],
         backbone=_cell(features.get("backbone")),

@@ -6,19 +6,16 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
-import torch.distributed as dist
-from pydantic.dataclasses import dataclass
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
-from torch.distributed.nn.functional import all_gather
 
 from tsrnet.core.errors import UserError
 from tsrnet.core.reading import reading
-from tsrnet.core.settings import KNOWN_KEYS, Count, NonNegative, Positive, settings_of
+from tsrnet.core.settings import settings_of
 from tsrnet.datasets.batch import TrainingBatch, VideoBatch
 from tsrnet.datasets.datamodule import VideoDataModule
 from tsrnet.datasets.records import VideoRecord
@@ -28,42 +25,19 @@ from tsrnet.evaluation.predictions import PredictionBatch, VideoPredictions, vid
 from tsrnet.localization.settings import LocalizationSettings
 from tsrnet.losses.attention import SPARSITY, smoothness
 from tsrnet.losses.classification import CLASSIFICATION
-from tsrnet.losses.mmd import transfer_fc1, transfer_fc2
 from tsrnet.losses.objective import (
     LossSettings,
     TransferSettings,
     regularisation,
     self_attention_loss,
     total_loss,
-    transfer_loss,
 )
 from tsrnet.metrics.protocols import PROTOCOLS
 from tsrnet.models.registry import ModelSettings, build_model, describe_model, model_settings, tsrnet_part
 from tsrnet.models.tsrnet import TSRNetOutput
 from tsrnet.models.video_model import SnippetPredictions, VideoModel
-
-# The function that the message recommends is private to torch.
-warnings.filterwarnings("ignore", message=".*all_gather is deprecated.*", category=FutureWarning)
-
-MIN_PAIRS = 2
-"""With fewer pairs, a batch has no L_KT (D11)."""
-
-
-@dataclass(frozen=True, config=KNOWN_KEYS)
-class OptimizerSettings:
-    """`adamw` with a constant rate is for frozen features; `sgd` is the paper's (D14); `adam`, whose weight
-    decay is an L2 term of the loss, is used by most authors of the other models.
-
-    With `sgd`, the rate is multiplied by `decay_factor` every `decay_every` steps.
-    """
-
-    name: Literal["adamw", "adam", "sgd"] = "adamw"
-    learning_rate: Positive = 1e-3
-    weight_decay: NonNegative = 0.01
-    momentum: NonNegative = 0.9
-    decay_every: Count = 5000
-    decay_factor: Positive = 0.1
-
+from tsrnet.training.optimizer import OptimizerSettings, build_optimizer
+from tsrnet.training.transfer import KnowledgeTransfer
 
 _LOSSES, _TRANSFER = LossSettings(), TransferSettings()
 _OPTIMIZER, _LOCALIZATION = OptimizerSettings(), LocalizationSettings()
@@ -82,7 +56,7 @@ class TSRNetModule(pl.LightningModule):
             than TSRNet have their own losses.
         alpha: replaces `losses.alpha`.
         beta: replaces `losses.beta`.
-        transfer: weights of L_FC1 and L_FC2, eq. (6) to (8), and the kernel.
+        transfer: weights of MMD, eq. (6) to (8), and of distillation; the kernel.
         optimizer: settings of the optimiser.
         localization: constants of the localisation for `test_step`.
         seed: decides dropout, together with the step and the process, so that a resumed training gives the
@@ -150,15 +124,15 @@ class TSRNetModule(pl.LightningModule):
         if isinstance(teacher, str | Path):
             with reading(teacher, "a checkpoint of a TSRNetModule", do="give another file"):
                 teacher = TSRNetModule.load_from_checkpoint(teacher, map_location="cpu", weights_only=True)
-        # In a list, so that the frozen teacher is not part of this module's weights and checkpoints.
-        self._teacher = [teacher.model.eval().requires_grad_(False)] if teacher else []
-        if teacher and self.transfer.classifier == "teacher":
-            known = {name: row for row, name in enumerate(teacher.classes)}
-            pairs = (data.class_map if data else {}) or {name: name for name in known}
-            rows = {
-                row: known[pairs[name]] for row, name in enumerate(self.classes) if pairs.get(name) in known
-            }
+        self._transfer = self._transfer_from(teacher, data) if teacher else None
+
+    def _transfer_from(self, teacher: TSRNetModule, data: VideoDataModule | None) -> KnowledgeTransfer:
+        known = {name: row for row, name in enumerate(teacher.classes)}
+        pairs = (data.class_map if data else {}) or {name: name for name in known}
+        rows = {row: known[pairs[name]] for row, name in enumerate(self.classes) if pairs.get(name) in known}
+        if self.transfer.classifier == "teacher":
             self.model.classification.start_from(teacher.model.classification, rows)
+        return KnowledgeTransfer(teacher.model, self.transfer, rows)
 
     def forward(self, features: Tensor, mask: Tensor) -> SnippetPredictions:
         """features (batch, time, d), mask (batch, time) True for real snippets -> SnippetPredictions."""
@@ -188,10 +162,9 @@ class TSRNetModule(pl.LightningModule):
         if self.losses:
             terms |= self._self_attention_terms(output, videos, self.losses)
             loss = loss + terms.pop("total")
-        if self._teacher and (transferred := self._transfer_terms(batch, output)):
-            terms |= transferred
-            weights = (self.transfer.fc1, self.transfer.fc2)
-            loss = total_loss(loss, transfer_loss(terms["fc1"], terms["fc2"], weights=weights))
+        if self._transfer:
+            terms |= self._transfer.terms(batch, output)
+            loss = total_loss(loss, terms.pop("total"))
         return loss, terms
 
     @staticmethod
@@ -209,51 +182,8 @@ class TSRNetModule(pl.LightningModule):
         )
         return {**terms, "total": self_attention_loss(terms["class"], attention)}
 
-    def _transfer_terms(self, batch: TrainingBatch, output: TSRNetOutput) -> dict[str, Tensor]:
-        """L_FC1 and L_FC2 of eq. (7) and (8) over the pairs of all processes (D12); empty for too few."""
-        counts = _of_all_ranks(torch.tensor([len(batch.paired)], device=self.device)).tolist()
-        if sum(counts) < MIN_PAIRS:
-            return {}
-        pooled, hidden = output.pooled[batch.paired], output.hidden[batch.paired]
-        source_pooled, source_hidden = torch.zeros_like(pooled), torch.zeros_like(hidden)
-        classes = torch.zeros(0, dtype=torch.long, device=self.device)
-        if batch.trimmed is not None:
-            classes = batch.trimmed.labels.argmax(dim=1)
-            teacher = self._teacher[0].to(self.device)
-            with torch.no_grad():
-                source = teacher(batch.trimmed.features, batch.trimmed.mask)
-            source_pooled, source_hidden = source.pooled, source.hidden
-        return {
-            name: loss(
-                _of_all_ranks(trimmed, counts),
-                _of_all_ranks(untrimmed, counts),
-                bandwidth=self.transfer.bandwidth,
-                kernels=self.transfer.kernels,
-                classes=_of_all_ranks(classes, counts) if self.transfer.per_class else None,
-            )
-            for name, loss, trimmed, untrimmed in (
-                ("fc1", transfer_fc1, source_pooled, pooled),
-                ("fc2", transfer_fc2, source_hidden, hidden),
-            )
-        }
-
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        settings = self.optimizer
-        groups = [
-            {"params": parameters, "lr": factor * settings.learning_rate}
-            for factor, parameters in self.model.rate_groups()
-        ]
-        if settings.name != "sgd":
-            kind = torch.optim.AdamW if settings.name == "adamw" else torch.optim.Adam
-            return kind(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay)
-        optimizer = torch.optim.SGD(
-            groups,
-            lr=settings.learning_rate,
-            momentum=settings.momentum,
-            weight_decay=settings.weight_decay,
-        )
-        schedule = torch.optim.lr_scheduler.StepLR(optimizer, settings.decay_every, settings.decay_factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return build_optimizer(self.optimizer, self.model.rate_groups())
 
     def on_validation_start(self) -> None:
         self._evaluator = self._new_evaluator(self._data.held_out)
@@ -312,18 +242,3 @@ class TSRNetModule(pl.LightningModule):
 
 def _plain(settings: Any) -> dict[str, Any]:
     return dict(settings) if isinstance(settings, Mapping) else asdict(settings)
-
-
-def _of_all_ranks(rows: Tensor, counts: Sequence[int] = (1,)) -> Tensor:
-    """(sum of counts, ...) rows of all processes, which have `counts` of them; with gradients.
-
-    Each process then computes the same loss. The gradients that come back are summed over the processes, and
-    DDP's mean over processes turns this sum into the gradient of one process.
-    """
-    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
-        return rows
-    if len(counts) == 1:
-        counts = [*counts] * dist.get_world_size()
-    padding = rows.new_zeros(max(counts) - len(rows), *rows.shape[1:])
-    gathered = all_gather(torch.cat([rows, padding]))  # type: ignore[no-untyped-call]
-    return torch.cat([some[:count] for some, count in zip(gathered, counts, strict=True)])
