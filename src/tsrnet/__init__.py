@@ -11,9 +11,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tsrnet.datasets.datamodule import ActivityNetDataModule as ActivityNetDataModule
-    from tsrnet.datasets.datamodule import THUMOS14DataModule as THUMOS14DataModule
-    from tsrnet.datasets.datamodule import UCF101DataModule as UCF101DataModule
+    from tsrnet.datasets.benchmark_datamodules import ActivityNetDataModule as ActivityNetDataModule
+    from tsrnet.datasets.benchmark_datamodules import THUMOS14DataModule as THUMOS14DataModule
+    from tsrnet.datasets.benchmark_datamodules import UCF101DataModule as UCF101DataModule
     from tsrnet.datasets.datamodule import VideoDataModule as VideoDataModule
     from tsrnet.evaluation.video_detections import VideoDetections as VideoDetections
     from tsrnet.inference.model import Detector as Detector
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from tsrnet.training.module import TSRNetModule as TSRNetModule
 
 _HOME = {
-    "ActivityNetDataModule": "datasets.datamodule",
-    "THUMOS14DataModule": "datasets.datamodule",
-    "UCF101DataModule": "datasets.datamodule",
+    "ActivityNetDataModule": "datasets.benchmark_datamodules",
+    "THUMOS14DataModule": "datasets.benchmark_datamodules",
+    "UCF101DataModule": "datasets.benchmark_datamodules",
     "VideoDataModule": "datasets.datamodule",
     "VideoDetections": "evaluation.video_detections",
     "Detector": "inference.model",

@@ -18,12 +18,12 @@ from pytorch_lightning.trainer.states import TrainerFn
 
 from tsrnet.core.errors import UserError
 from tsrnet.datasets.batch import TrainingBatch
-from tsrnet.datasets.datamodule import (
+from tsrnet.datasets.benchmark_datamodules import (
     ActivityNetDataModule,
     THUMOS14DataModule,
     UCF101DataModule,
-    VideoDataModule,
 )
+from tsrnet.datasets.datamodule import VideoDataModule
 from tsrnet.datasets.records import LabelledVideo, Segment, VideoDataset, VideoRecord
 from tsrnet.datasets.thumos14 import CLASSES
 from tsrnet.features.store import FeatureStore
