@@ -165,7 +165,6 @@ MISTAKES = {
     "localization.threshold=0": "localization.threshold: got 0, need a number > 0 and < 1",
     "localization.threshold=1": "localization.threshold: got 1, need a number > 0 and < 1",
     "model=stpn transfer=fc1": "model=stpn: got transfer or overlap pretraining",
-    "model=two_stream transfer=distill": "model.attention=mean has no attention that could learn",
     "dataset=thumos14 dataset.protocol=thumos14-213": "list 213, and dataset.test_list=210; give",
     "dataset=activitynet dataset.protocol=activitynet-4728": "needs a list of 4,728 videos; give",
     "holdout=1": "holdout: got 1, need a number >= 0 and < 1",

@@ -1,4 +1,4 @@
-"""Distillation: the frozen teacher says where an untrimmed video shows its classes. Not from the paper."""
+"""Distillation: what the frozen teacher sees in single snippets of untrimmed videos. Not from the paper."""
 
 from __future__ import annotations
 
@@ -6,39 +6,39 @@ import torch
 from torch import Tensor
 
 
-def soft_targets(
-    activations: Tensor, mask: Tensor, labels: Tensor, *, temperature: float, confidence: float
-) -> Tensor:
-    """What the teacher sees in single snippets: the probabilities of the classes of the video.
+def soft_targets(seen: Tensor, mask: Tensor, labels: Tensor, *, confidence: float) -> Tensor:
+    """The teacher's probabilities of the classes of the video, in the snippets where it is sure.
 
     Args:
-        activations: (batch, time, classes), the teacher's output for each snippet.
+        seen: (batch, time, classes), the teacher's probabilities; 0 for a class that it does not know.
         mask: (batch, time) bool, True where a snippet is real.
         labels: (batch, classes), 1 for each class of the video.
-        temperature: divides the activations before the softmax.
-        confidence: a snippet where these probabilities sum to less is background.
+        confidence: a snippet where the probabilities of these classes sum to less is background.
 
     Returns:
         (batch, time, classes), 0 for background, for other classes and where masked.
     """
-    seen = (activations / temperature).softmax(dim=-1) * labels.unsqueeze(1)
+    seen = seen * labels.unsqueeze(1)
     sure = (seen.sum(dim=-1) >= confidence) & mask
     return seen * sure.unsqueeze(-1)
 
 
-def distillation(attention: Tensor, targets: Tensor) -> Tensor:
-    """KL divergence of the attention from the share of each snippet in the targets.
+def distillation(scores: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+    """Cross-entropy of the softmax of the class scores of each snippet with soft targets.
 
     Args:
-        attention: (batch, time, hops), sums to 1 over time.
+        scores: (batch, time, classes), or one more for background, which gets the rest of the targets.
+            Without it, background teaches nothing.
         targets: (batch, time, classes), of `soft_targets`.
+        mask: (batch, time) bool.
 
     Returns:
-        Mean over hops and the videos with a target, a scalar; 0 if no video has one.
+        Mean over the snippets of the videos in which the teacher sees a class, a scalar; 0 without such a
+        video.
     """
-    seen = targets.sum(dim=-1)
-    taught = seen.sum(dim=1) > 0
-    share = (seen[taught] / seen[taught].sum(dim=1, keepdim=True)).unsqueeze(-1)
-    floor = torch.finfo(attention.dtype).tiny
-    logs = share.clamp_min(floor).log() - attention[taught].clamp_min(floor).log()
-    return (share * logs).sum(dim=1).mean() if bool(taught.any()) else attention.sum() * 0
+    taught = mask & (targets.sum(dim=(1, 2)) > 0).unsqueeze(1)
+    if scores.shape[-1] > targets.shape[-1]:
+        background = (1 - targets.sum(dim=-1, keepdim=True)).clamp_min(0)
+        targets = torch.cat([targets, background], dim=-1)
+    losses = -(targets * scores.log_softmax(dim=-1)).sum(dim=-1)
+    return (losses * taught).sum() / taught.sum().clamp_min(1)

@@ -28,8 +28,9 @@ class TransferSettings:
     `fc1`, `fc2`: weights of L_FC1 and L_FC2 (1 in the paper). `bandwidth` of the kernel (D10): squared
     length, None for the median of the batch. `kernels`: Gaussians of different widths that are summed; (7)
     has one. `per_class`: between the clips and videos of one class, then the mean (D11). `classifier`: FC1
-    and FC2 start from the teacher's, or from random weights (D18). `distill`: weight of the distillation;
-    `temperature` and `confidence`: see `tsrnet.losses.distillation.soft_targets`.
+    and FC2 start from the teacher's, or from random weights (D18). `distill`: weight of the distillation.
+    `temperature` divides the teacher's activations before their softmax; `confidence`: see
+    `tsrnet.losses.distillation.soft_targets`.
     """
 
     fc1: NonNegative = 0.2

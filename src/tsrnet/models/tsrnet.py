@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from tsrnet.core.settings import KNOWN_KEYS, Count, ShareBelowOne
 from tsrnet.models.attention import MeanPooling, SelfAttention, attend, attention_weights
 from tsrnet.models.classifier import Classifier
+from tsrnet.models.snippets import per_snippet
 from tsrnet.models.video_model import SnippetPredictions, VideoModel
 
 
@@ -36,7 +38,9 @@ class TSRNetOutput:
     """What the losses need from a batch.
 
     `attention_logits` and `attention` (batch, time, hops), `pooled` (batch, m) is m of eq. (1),
-    `hidden` (batch, hidden_size) is ReLU(FC1(m)), `logits` (batch, classes).
+    `hidden` (batch, hidden_size) is ReLU(FC1(m)), `logits` (batch, classes). `snippet_scores()` are the class
+    activations of each snippet, (batch, time, classes), 0 where masked; a column after the classes is
+    background. They are computed when they are needed: L_SA and MMD do without them.
     """
 
     attention_logits: Tensor
@@ -44,6 +48,7 @@ class TSRNetOutput:
     pooled: Tensor
     hidden: Tensor
     logits: Tensor
+    snippet_scores: Callable[[], Tensor]
 
 
 class TSRNet(VideoModel):
@@ -72,12 +77,19 @@ class TSRNet(VideoModel):
         rows = attend(features, attention)  # (batch, hops, d)
         pooled = rows.flatten(1) if self.settings.merge == "concat" else rows.mean(dim=1)
         hidden = self.classifier.hidden(pooled)
-        return TSRNetOutput(logits, attention, pooled, hidden, self.classifier.scores(hidden))
+        return TSRNetOutput(
+            logits,
+            attention,
+            pooled,
+            hidden,
+            self.classifier.scores(hidden),
+            lambda: per_snippet(self.class_activations, features, mask),
+        )
 
     def predict(self, features: Tensor, mask: Tensor) -> SnippetPredictions:
         output: TSRNetOutput = self(features, mask)
         probabilities = output.logits.softmax(dim=1)
-        activations = self.class_activations(features)
+        activations = output.snippet_scores()[..., : probabilities.shape[1]]
         return SnippetPredictions(probabilities, output.attention_logits, output.attention, activations)
 
     @property
@@ -89,5 +101,5 @@ class TSRNet(VideoModel):
         return ("classifier.fc2.weight", "classifier.fc2.bias")
 
     def class_activations(self, features: Tensor) -> Tensor:
-        """v_c^T x_i of eq. (10) for every snippet: (batch, time, d) -> (batch, time, classes)."""
+        """v_c^T x_i of eq. (10) for every snippet: (..., d) -> (..., classes)."""
         return self.classifier.activations(torch.cat([features] * self._copies, dim=-1))

@@ -15,7 +15,7 @@ is noisy, above all in flow, so each one sees its neighbours.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -26,7 +26,6 @@ from tsrnet.core.settings import KNOWN_KEYS, Count, NonNegative
 from tsrnet.losses.classification import softmax_cross_entropy
 from tsrnet.models.snippets import Kernel, moving_mean, per_snippet, top_k_mean
 from tsrnet.models.tsrnet import TSRNet, TSRNetOutput, TSRNetSettings
-from tsrnet.models.video_model import SnippetPredictions
 
 
 @pydantic_dataclass(frozen=True, config=KNOWN_KEYS)
@@ -40,13 +39,6 @@ class TSRNetPlusSettings(TSRNetSettings):
     pool_divisor: Count = 8
 
 
-@dataclass(frozen=True)
-class TSRNetPlusOutput(TSRNetOutput):
-    """As TSRNet, with `scores` (batch, time, classes + 1): A, background last, 0 where masked."""
-
-    scores: Tensor
-
-
 class TSRNetPlus(TSRNet):
     """TSRNet with temporal context, and multiple instance learning on its class activations."""
 
@@ -56,26 +48,19 @@ class TSRNetPlus(TSRNet):
         super().__init__(settings, num_features=num_features, num_classes=num_classes)
         self.background = nn.Linear(settings.hidden_size, 1)
 
-    def forward(self, features: Tensor, mask: Tensor) -> TSRNetPlusOutput:
-        """features (batch, time, d), mask (batch, time) -> TSRNetPlusOutput."""
+    def forward(self, features: Tensor, mask: Tensor) -> TSRNetOutput:
+        """features (batch, time, d), mask (batch, time) -> TSRNetOutput; its `snippet_scores()` are A."""
         features = moving_mean(features, mask, width=self.settings.context)
-        return TSRNetPlusOutput(
-            **vars(super().forward(features, mask)), scores=per_snippet(self._scores, features, mask)
-        )
+        scores = per_snippet(self._scores, features, mask)
+        return replace(super().forward(features, mask), snippet_scores=lambda: scores)
 
     def _scores(self, rows: Tensor) -> Tensor:
         """(n, d) -> (n, classes + 1)."""
         hidden = self.classifier.dropout(self.classifier.hidden(torch.cat([rows] * self._copies, dim=-1)))
         return torch.cat([self.classifier.fc2(hidden), self.background(hidden)], dim=-1)
 
-    def predict(self, features: Tensor, mask: Tensor) -> SnippetPredictions:
-        """As TSRNet, with the C actions of A as activations."""
-        output = self(features, mask)
-        probabilities, activations = output.logits.softmax(dim=1), output.scores[..., :-1]
-        return SnippetPredictions(probabilities, output.attention_logits, output.attention, activations)
-
-    def loss_terms(self, output: TSRNetPlusOutput, mask: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def loss_terms(self, output: TSRNetOutput, mask: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """The terms "mil" and "total", its weighted value; L_SA and L_KT are added to it."""
-        pooled = top_k_mean(output.scores, mask, divisor=self.settings.pool_divisor)
+        pooled = top_k_mean(output.snippet_scores(), mask, divisor=self.settings.pool_divisor)
         mil = softmax_cross_entropy(pooled, F.pad(labels, (0, 1), value=1.0))
         return {"mil": mil, "total": self.settings.mil * mil}

@@ -112,11 +112,6 @@ class RunConfig:
                 f"model={model_name(self.model)}: got transfer or overlap pretraining, which only TSRNet has;"
                 " give transfer=none and pretrain=imagenet"
             )
-        if self.transfer.distill and getattr(self.model, "attention", None) == "mean":
-            raise UserError(
-                f"transfer.distill: got {self.transfer.distill}, and model.attention=mean has no attention"
-                " that could learn from it; give transfer.distill=0"
-            )
         if model_name(self.model) == "co2net" and self.streams != ("joint",):
             raise UserError(
                 f"model=co2net: got stream.names {list(self.streams)}, need both streams side by side; give"

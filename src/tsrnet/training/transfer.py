@@ -48,25 +48,19 @@ class KnowledgeTransfer:
         if terms:
             total = transfer_loss(terms["fc1"], terms["fc2"], weights=(settings.fc1, settings.fc2))
         if settings.distill:
-            terms["distill"] = distillation(output.attention, self._targets(videos))
+            scores, mask = output.snippet_scores(), videos.mask
+            terms["distill"] = distillation(scores, self._targets(videos), mask)
             total = total + settings.distill * terms["distill"]
         return {**terms, "total": total}
 
     @torch.no_grad()
     def _targets(self, videos: VideoBatch) -> Tensor:
-        """What the teacher sees in each snippet, (batch, time, classes of the teacher)."""
+        """What the teacher sees in each snippet, (batch, time, classes)."""
         activations = self.teacher.predict(videos.features, videos.mask).activations
-        labels = videos.labels.new_zeros(len(videos.labels), activations.shape[-1])
-        for ours, theirs in self._rows.items():
-            labels[:, theirs] = labels[:, theirs].maximum(videos.labels[:, ours])
-        settings = self._settings
-        return soft_targets(
-            activations,
-            videos.mask,
-            labels,
-            temperature=settings.temperature,
-            confidence=settings.confidence,
-        )
+        probabilities = (activations / self._settings.temperature).softmax(dim=-1)
+        seen = probabilities.new_zeros(*videos.mask.shape, videos.labels.shape[1])
+        seen[..., list(self._rows)] = probabilities[..., list(self._rows.values())]
+        return soft_targets(seen, videos.mask, videos.labels, confidence=self._settings.confidence)
 
     def _mmd_terms(self, batch: TrainingBatch, output: TSRNetOutput) -> dict[str, Tensor]:
         """L_FC1 and L_FC2 of eq. (7) and (8) over the pairs of all processes (D12); empty for too few."""
