@@ -13,7 +13,7 @@
 
 In TSRNet, FC1 and FC2 learn from m alone, so nothing trains their output for a single snippet in eq. (10).
 Here L_MIL (BaS-Net's base branch) and the teacher of the trimmed clips (`transfer=fc1_fc2_distill`) train it,
-with a class for background. One snippet of 1/6 s is noisy, above all in flow, so each one sees its neighbours.
+with a class for background. One snippet of 1/6 s is noisy, above all in flow, so each sees its neighbours.
 """
 
 from __future__ import annotations
