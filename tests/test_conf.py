@@ -119,12 +119,6 @@ def test_sparsity_is_on_where_knowledge_is_transferred(overrides: tuple[str, ...
     assert config.loss.beta == RunConfig.from_config(config).loss.beta == beta
 
 
-def test_tsrnet_plus_distills_unless_the_transfer_is_given() -> None:
-    for more, distill in (((), 0.3), (("transfer=fc1_fc2",), 0.0), (("transfer=none",), 0.0)):
-        assert recipe_of("model=tsrnet_plus", *more).transfer.distill == distill
-    assert recipe_of("model=tsrnet").transfer.distill == 0
-
-
 def test_the_output_names_the_recipe(command: Callable[..., Any], tmp_path: Path) -> None:
     mission = ("dataset=activitynet", "pretrain=overlap30", "logger=csv", f"paths.data={tmp_path}/data")
     for more, said in (

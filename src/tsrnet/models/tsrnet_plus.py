@@ -1,4 +1,4 @@
-"""TSRNet whose class activations must explain the video and its snippets, too. Not from the paper.
+"""TSRNet whose class activations must explain the video, too. Not from the paper.
 
     x̄_t = mean of x over the snippets around t      temporal context             snippets.moving_mean
     TSRNet of x̄, eq. (1) to (9), unchanged          attention, L_SA, L_KT        TSRNet
@@ -7,13 +7,10 @@
     L = L_SA + L_KT + mil L_MIL                     L_MIL: cross-entropy of      TSRNetPlus.loss_terms
                                                     softmax(s) for the labels
                                                     and background
-    L_KT = L_FC1 + L_FC2 + distill L_D              L_D: cross-entropy of        losses.distillation
-                                                    softmax(A_t) for what the
-                                                    frozen teacher sees in x_t
 
 In TSRNet, FC1 and FC2 learn from m alone, so nothing trains their output for a single snippet in eq. (10).
-Here L_MIL (BaS-Net's base branch) and the teacher of the trimmed clips (`transfer=fc1_fc2_distill`) train it,
-with a class for background. One snippet of 1/6 s is noisy, above all in flow, so each sees its neighbours.
+Here L_MIL (BaS-Net's base branch) trains them on snippets, with a class for background. One snippet of 1/6 s
+is noisy, above all in flow, so each one sees its neighbours.
 """
 
 from __future__ import annotations
