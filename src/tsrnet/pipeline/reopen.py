@@ -20,13 +20,12 @@ from tsrnet.evaluation.predictions import PredictionStore
 from tsrnet.models.registry import model_name
 from tsrnet.pipeline.config import RunConfig, stored_config
 from tsrnet.pipeline.data import RunData, prepare_data
+from tsrnet.pipeline.predict_stages import predict_stage, predictions_of
 from tsrnet.pipeline.sources import DatasetSettings, DrawnSettings
 from tsrnet.pipeline.train_stages import (
     StageSpec,
     build_module,
     load_stage,
-    predict_stage,
-    predictions_of,
     stages_of,
 )
 from tsrnet.training.module import TSRNetModule

@@ -12,8 +12,9 @@ from tsrnet.core.seal import is_sealed
 from tsrnet.pipeline.config import RunConfig
 from tsrnet.pipeline.data import prepare_data
 from tsrnet.pipeline.model_folder import save_card, save_model
+from tsrnet.pipeline.predict_stages import predict_stage
 from tsrnet.pipeline.results import open_run, write_results
-from tsrnet.pipeline.train_stages import predict_stage, run_stage, stages_of
+from tsrnet.pipeline.train_stages import run_stage, stages_of
 from tsrnet.training.fit import leave_other_processes
 
 

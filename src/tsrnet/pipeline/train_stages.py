@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,9 +14,7 @@ from tsrnet.core.errors import UserError
 from tsrnet.core.identity import identity_of
 from tsrnet.core.weights import load_weights
 from tsrnet.datasets.datamodule import VideoDataModule
-from tsrnet.evaluation.predictions import PredictionStore
 from tsrnet.features.backbone import Backbone
-from tsrnet.features.store import FeatureStore
 from tsrnet.losses.objective import LossSettings, TransferSettings
 from tsrnet.models.registry import ModelSettings, build_model, describe_model, tsrnet_part
 from tsrnet.models.video_model import VideoModel, carry_over
@@ -28,8 +24,8 @@ from tsrnet.pipeline.features import backbone_of
 from tsrnet.pipeline.sections import Stage2Config
 from tsrnet.pipeline.stages import Stage
 from tsrnet.reporting.wandb import WandbRun
-from tsrnet.training.end_to_end import EndToEnd, FinetunedFeatures, FinetuneSettings
-from tsrnet.training.fit import TrainerSettings, fit, is_first_process, predict, wait_for_all
+from tsrnet.training.end_to_end import EndToEnd, FinetuneSettings
+from tsrnet.training.fit import TrainerSettings, fit, is_first_process, wait_for_all
 from tsrnet.training.module import TSRNetModule
 from tsrnet.training.optimizer import OptimizerSettings
 from tsrnet.training.pseudo_labels import pseudo_labels
@@ -191,7 +187,7 @@ def _teacher(
 def run_stage(config: RunConfig, spec: StageSpec, wandb: WandbRun | None = None) -> TSRNetModule:
     """The trained module of a stage: loaded, or trained after the stages that it builds on."""
     stage = spec.stage(config.paths.stages)
-    with _work(stage) as needed:
+    with first_process_works(stage) as needed:
         if not needed:
             return load_stage(config, spec)
         teacher = run_stage(config, spec.teacher, wandb) if spec.teacher else None
@@ -244,7 +240,7 @@ def load_stage(config: RunConfig, spec: StageSpec) -> TSRNetModule:
     return module.eval()
 
 
-def _work(stage: Stage) -> AbstractContextManager[bool]:
+def first_process_works(stage: Stage) -> AbstractContextManager[bool]:
     """Yield whether a stage must be computed. Processes that train together do not wait for each other."""
     return stage.work() if is_first_process() else nullcontext(stage.problem() is not None)
 
@@ -276,33 +272,3 @@ def build_module(
 def _head(network: VideoModel) -> VideoModel:
     """The part of a network that takes features."""
     return network.head if isinstance(network, EndToEnd) else network
-
-
-def predict_stage(
-    config: RunConfig, data: RunData, stream: str, module: TSRNetModule, network_key: str
-) -> PredictionStore:
-    """The predictions of a trained module for the test videos, computed once."""
-    stage = predictions_of(config, data, stream, network_key)
-    source, network = data.features, module.model
-    if isinstance(network, EndToEnd) and config.finetune and isinstance(source, FeatureStore):
-        source, network = FinetunedFeatures(network, source, config.finetune.settings.chunk), network.head
-    videos = replace(data, features=source).module(stream, batch_size=1, seed=0)
-    store = PredictionStore(stage.folder)
-    with _work(stage) as needed:
-        if needed:
-            tester = TSRNetModule(data=videos, model=config.tested_model, network=network)
-            predict(tester, videos, config.trainer, store, identity=stage.identity)
-    return store
-
-
-def predictions_of(config: RunConfig, data: RunData, stream: str, network_key: str) -> Stage:
-    """Where the predictions of a network for the test videos are kept."""
-    dataset = data.untrimmed.usable
-    tested = json.dumps([dataset.name, [record.id for record in dataset.test]])
-    identity = {
-        "layout": 2,
-        "network": network_key,
-        "features": {key: value for key, value in data.features.identity.items() if key != "versions"},
-        "videos": hashlib.sha256(tested.encode()).hexdigest()[:16],
-    }
-    return Stage(config.paths.stages, f"predictions-{stream}", identity)
