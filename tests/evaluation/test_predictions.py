@@ -91,11 +91,14 @@ def test_a_batch_pads_to_the_longest_and_picks_activations_of_pairs() -> None:
     assert batch.mask.sum(dim=1).tolist() == [2, 9, 5]
     assert not batch.logits[~batch.mask].any()
     rows, labels = torch.tensor([0, 0, 2]), torch.tensor([2, 0, 1])
-    chosen = batch.activations_of(rows, labels).numpy()
-    for got, row, label in zip(chosen, rows, labels, strict=True):
-        expected = video(names[row]).activations[:, label].astype(np.float32)
+    raw, centered = (batch.activations_of(rows, labels, form=form).numpy() for form in ("raw", "centered"))
+    for got, less, row, label in zip(raw, centered, rows, labels, strict=True):
+        activations = video(names[row]).activations.astype(np.float32)
+        expected = activations[:, label]
         np.testing.assert_array_equal(got[: len(expected)], expected)
+        np.testing.assert_allclose(less[: len(expected)], expected - activations.mean(axis=1), atol=1e-6)
         assert not got[len(expected) :].any()
+        assert not less[len(expected) :].any()
 
 
 def test_a_prediction_that_was_cut_off_leaves_nothing(tmp_path: Path) -> None:

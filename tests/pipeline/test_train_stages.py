@@ -112,6 +112,7 @@ ENUMERATED: dict[str, Any] = {
     "features.flow.median": 5,
     "features.flow.method": "dis",
     "features.weights": "IMAGENET1K_V1",
+    "localization.activation": "centered",
     "localization.attention": "raw",
     "localization.nms": 0.5,
     "localization.rule": {"localization.rule": {"name": "wtalc"}},
@@ -136,6 +137,7 @@ ENUMERATED: dict[str, Any] = {
     "model.pooling": "sum",
     "model.selection": "hard",
     "optimizer.name": "sgd",
+    "recipe.activation": "centered",
     "recipe.attention": "max",
     "stream.names": ["rgb"],
     "stage2.name": "none",
@@ -183,7 +185,7 @@ def leaves(config: DictConfig) -> dict[str, Any]:
 
 
 ALWAYS = (
-    *("localization.*", "report.*", "logger.*", "paths.*", "video.*", "recipe.name", "stream.names"),
+    *("localization.*", "report.*", "logger.*", "paths.*", "video.*", "recipe.*", "stream.names"),
     "stage2.name",
     *(f"trainer.{name}" for name in ("accelerator", "devices", "strategy", "num_nodes", "checkpoint_every")),
     *("dataset.protocol", "dataset.videos", "trimmed.videos", "trimmed.features"),
@@ -198,7 +200,7 @@ NO_TRANSFER = (
     *("transfer.temperature", "transfer.confidence"),
     *NO_OVERLAP,
 )
-RIVAL = (*NO_TRANSFER, "loss.*", "recipe.attention", *DRAWN)
+RIVAL = (*NO_TRANSFER, "loss.*", *DRAWN)
 
 
 @dataclass(frozen=True)
@@ -213,9 +215,9 @@ class Case:
 ALONE = ("features.name", "model.name", "backbone.finetune")
 """Another value needs other keys, too."""
 CASES = {
-    "tsrnet": Case((*SIMULATED, "pretrain=overlap30"), (*DRAWN, "recipe.attention"), ALONE),
-    "srnet": Case((*SIMULATED, "transfer=none"), (*DRAWN, *NO_TRANSFER, "recipe.attention"), ALONE),
-    "tsrnet_plus": Case((*SIMULATED, "model=tsrnet_plus"), (*DRAWN, *NO_OVERLAP, "recipe.attention"), ALONE),
+    "tsrnet": Case((*SIMULATED, "pretrain=overlap30"), DRAWN, ALONE),
+    "srnet": Case((*SIMULATED, "transfer=none"), (*DRAWN, *NO_TRANSFER), ALONE),
+    "tsrnet_plus": Case((*SIMULATED, "model=tsrnet_plus"), (*DRAWN, *NO_OVERLAP), ALONE),
     **{
         name: Case(
             (*SIMULATED, f"model={name}"),
@@ -234,7 +236,7 @@ CASES = {
         FINETUNED,
         (
             *NO_OVERLAP,
-            *("recipe.attention", "dataset.name", "dataset.folder", "dataset.num_test"),
+            *("dataset.name", "dataset.folder", "dataset.num_test"),
             *("features.name", "features.workers", "features.flow.store", "features.flow.weights"),
             *("backbone.optimizer.learning_rate.flow", "backbone.chunk", "backbone.checkpointing"),
         ),

@@ -112,7 +112,9 @@ def localize_batch(
         found = [settings.rule.detect(_scores_of(each, row, grid.rate_hz)) for row, grid in enumerate(grids)]
     rows = torch.arange(len(batch.ids))
     top_scores = _fused(streams, attention, rows, top, settings, rates)
-    top_activations = {name: s.activations_of(rows, top) for name, s in streams.items()}
+    top_activations = {
+        name: s.activations_of(rows, top, form=settings.activation) for name, s in streams.items()
+    }
     for row, video_id in enumerate(batch.ids):
         length = lengths[row]
         yield VideoResult(
@@ -137,7 +139,9 @@ def _fused(
 ) -> Tensor:
     """(rows, time) scores of eq. (11) for pairs of a video and a class; for one stream those of (10)."""
     scores = {
-        name: weighted_scores(attention[name][video], one.activations_of(video, label))
+        name: weighted_scores(
+            attention[name][video], one.activations_of(video, label, form=settings.activation)
+        )
         for name, one in streams.items()
     }
     one = next(iter(scores.values()))

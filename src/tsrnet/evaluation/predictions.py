@@ -22,6 +22,7 @@ from torch import Tensor
 from tsrnet.core.files import make_folder, part_of
 from tsrnet.core.seal import seal
 from tsrnet.datasets.batch import VideoBatch
+from tsrnet.localization.settings import ActivationForm
 from tsrnet.models.video_model import SnippetPredictions
 
 _VIDEOS = "videos.json"
@@ -85,13 +86,19 @@ class PredictionBatch:
             tuple(video.activations for video in videos),
         )
 
-    def activations_of(self, video: Tensor, label: Tensor) -> Tensor:
-        """(pairs, time) float32 for pairs of a video, in order, and a class."""
+    def activations_of(self, video: Tensor, label: Tensor, *, form: ActivationForm) -> Tensor:
+        """(pairs, time) float32 for pairs of a video, in order, and a class.
+
+        The softmax over classes does not see a constant that is added to all activations of a snippet, but
+        the sigmoid of eq. (10) does. AdamW lets it drift, further with more classes; "centered" removes it.
+        """
         chosen = torch.zeros(len(video), self.mask.shape[1])
         ends = torch.bincount(video, minlength=len(self.ids)).cumsum(0).tolist()
         for block, start, end in zip(self.activations, [0, *ends[:-1]], ends, strict=True):
-            columns = block[:, label[start:end].numpy()]
-            chosen[start:end, : len(block)] = torch.from_numpy(columns.astype(np.float32).T)
+            columns = block[:, label[start:end].numpy()].astype(np.float32)
+            if form == "centered":
+                columns -= block.mean(axis=1, dtype=np.float32, keepdims=True)
+            chosen[start:end, : len(block)] = torch.from_numpy(columns.T)
         return chosen
 
 

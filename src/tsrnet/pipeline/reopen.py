@@ -79,8 +79,9 @@ def _changed(base: DictConfig, config: DictConfig, overrides: Sequence[str]) -> 
                 f"{key}: belongs to the run and cannot change; tsrnet.evaluate takes keys of localization,"
                 " paths and report, and dataset.protocol; give other keys to tsrnet.train"
             )
-        if key == "localization":  # a preset; the form of the attention is the run's
-            base.localization.update({k: v for k, v in config.localization.items() if k != "attention"})
+        if key == "localization":  # a preset; the forms of attention and activation are the run's
+            chosen = {k: v for k, v in config.localization.items() if k not in ("attention", "activation")}
+            base.localization.update(chosen)
         else:
             OmegaConf.update(base, key, OmegaConf.select(config, key))
     return base

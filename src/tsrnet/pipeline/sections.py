@@ -224,8 +224,8 @@ def stage2_of(config: DictConfig) -> Stage2Config | None:
 def localization_of(config: DictConfig) -> LocalizationSettings:
     """Settings of the test. The attention of a second stage has its own form."""
     values = plain(config.localization)
-    if config.stage2.name != "none":
-        values = {**values, "attention": config.stage2.attention}
+    if config.stage2.name != "none":  # the activation of its background is 0, so no constant is left open
+        values = {**values, "attention": config.stage2.attention, "activation": "raw"}
     return settings_of(LocalizationSettings, values, where="localization")
 
 
