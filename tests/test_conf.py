@@ -119,14 +119,34 @@ def test_sparsity_is_on_where_knowledge_is_transferred(overrides: tuple[str, ...
     assert config.loss.beta == RunConfig.from_config(config).loss.beta == beta
 
 
+@pytest.mark.parametrize(
+    ("overrides", "form"),
+    [
+        (("dataset=activitynet",), "centered"),
+        (("dataset=activitynet", "model=basnet"), "centered"),
+        (("dataset=activitynet", "model=stpn"), "raw"),
+        (("dataset=activitynet", "stage2=pseudo"), "raw"),
+        (("dataset=thumos14",), "raw"),
+    ],
+)
+def test_activations_are_centered_where_the_loss_leaves_a_constant_open(
+    overrides: tuple[str, ...], form: str
+) -> None:
+    assert RunConfig.from_config(recipe_of(*overrides)).localization.activation == form
+
+
 def test_the_output_names_the_recipe(command: Callable[..., Any], tmp_path: Path) -> None:
     mission = ("dataset=activitynet", "pretrain=overlap30", "logger=csv", f"paths.data={tmp_path}/data")
-    for more, said in (
-        ((), "recipe: activitynet (alpha 30, beta 0.1, 2000 steps, attention standardized)"),
-        (("recipe=demo",), "recipe: demo (alpha 300, beta 0, 500 steps, attention max)"),
+    for more, recipe, said in (
+        (
+            (),
+            "activitynet",
+            "alpha 30, beta 0.1, 2000 steps, attention standardized, class activations centered",
+        ),
+        (("recipe=demo",), "demo", "alpha 300, beta 0, 500 steps, attention max, class activations raw"),
     ):
         result = command("train", *mission, f"hydra.run.dir={tmp_path}/run", *more)
-        assert result.out.splitlines()[0] == said
+        assert result.out.splitlines()[0] == f"recipe: {recipe} ({said})"
         assert "there are no annotations of activitynet" in result.mistake
 
 

@@ -28,7 +28,8 @@ def run(
     """
     print(
         f"recipe: {given.recipe.name} (alpha {config.loss.alpha:g}, beta {config.loss.beta:g},"
-        f" {config.trainer.max_steps} steps, attention {config.localization.attention})"
+        f" {config.trainer.max_steps} steps, attention {config.localization.attention},"
+        f" class activations {config.localization.activation})"
     )
     data = prepare_data(config)
     with open_run(config, given, folder, name=name, group=group) as wandb:
