@@ -10,8 +10,8 @@ import tsrnet
 ROOT = Path(tsrnet.__file__).parent
 FLOORS = (
     ("core",),
-    ("video", "losses", "localization", "metrics", "reporting"),
-    ("models",),
+    ("video", "losses", "localization", "metrics"),
+    ("models", "reporting"),
     ("features",),
     ("datasets",),
     ("synthetic",),

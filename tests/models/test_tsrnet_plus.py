@@ -63,7 +63,7 @@ def test_the_multiple_instance_loss_knows_background() -> None:
     terms = model.loss_terms(output, MASK, labels)
     losses = []
     for row, length in enumerate(LENGTHS):
-        scores = output.scores[row, :length].detach().numpy()
+        scores = output.snippet_scores()[row, :length].detach().numpy()
         k = -(-length // 4)
         pooled = np.sort(scores, axis=0)[-k:].mean(axis=0)
         log_p = pooled - np.log(np.exp(pooled).sum())
