@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 Command = Callable[..., Any]
 
@@ -58,6 +59,16 @@ def test_the_errors_are_analysed(evaluate: Command, root: Path) -> None:
     assert f"{100 * shares['background']:.1f}" in result.out
     assert (folder / "diagnosis.png").read_bytes().startswith(b"\x89PNG")
     assert "diagnose: got maybe, need true or false" in evaluate("run=rgb", "diagnose=maybe").mistake
+
+
+def test_another_rule_keeps_the_forms_of_the_run(evaluate: Command, root: Path) -> None:
+    """They belong to the dataset: its recipe chose them."""
+    result = evaluate("run=rgb", "localization=refined", "hydra.run.dir=refined")
+    assert result.code == 0, result.err
+    ours, theirs = (yaml.safe_load((root / name / "config.yaml").read_text()) for name in ("refined", "rgb"))
+    assert ours["localization"]["score"] != theirs["localization"]["score"]
+    for form in ("attention", "activation"):
+        assert ours["localization"][form] == theirs["localization"][form]
 
 
 def test_two_runs_of_one_stream_fuse(evaluate: Command, root: Path) -> None:
