@@ -7,8 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
-from torch.nn import functional as F
 
 from tsrnet.models.attention import (
     MeanPooling,
@@ -107,25 +105,6 @@ def test_products_in_bfloat16_are_those_of_rounded_factors(medium_precision: Non
     assert torch.equal(gradient, attention.first.weight.grad)
     exact = (features[mask] @ weights.T).tanh() @ attention.second.weight.detach().T
     torch.testing.assert_close(attention.eval()(features, mask)[mask].detach(), exact, rtol=1e-5, atol=1e-6)
-
-
-def test_products_in_bfloat16_have_few_sizes(medium_precision: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The library behind torch keeps a compiled product for each size, so a training would grow."""
-    if not bfloat16_products(torch.zeros(1)):
-        pytest.skip("this processor has no bfloat16")
-    linear, sizes = F.linear, set[int]()
-
-    def counted(rows: Tensor, *rest: Tensor | None) -> Tensor:
-        if rows.dtype == torch.bfloat16:
-            sizes.add(len(rows))
-        return linear(rows, *rest)
-
-    monkeypatch.setattr(F, "linear", counted)
-    attention = SelfAttention(5, size=4, hops=1).train()
-    for length in range(1, 20):
-        mask = torch.arange(20).expand(3, -1) < length
-        assert attention(torch.randn(3, 20, 5), mask).shape == (3, 20, 1)
-    assert len(sizes) == 1
 
 
 def test_equal_logits_make_eq_1_the_mean_over_valid_snippets() -> None:

@@ -8,9 +8,6 @@ from torch.nn import functional as F
 
 from tsrnet.models.snippets import real_rows
 
-_ROWS = 1024
-"""The number of rows of a product in bfloat16 is a multiple of this."""
-
 
 def attention_weights(logits: Tensor, mask: Tensor) -> Tensor:
     """The softmax of eq. (1), over the valid snippets only.
@@ -64,11 +61,8 @@ class SelfAttention(nn.Module):
         """(batch, time, d) -> (batch, time, hops), 0 where masked."""
         # Only for real snippets: about half of a batch of videos is padding.
         if self.training and bfloat16_products(features):
-            videos = [video[real].bfloat16() for video, real in zip(features, mask, strict=True)]
-            num = sum(map(len, videos))
-            # oneDNN compiles and keeps a product for each number of rows: with one per batch, memory grows.
-            rows = torch.cat([*videos, videos[0].new_zeros(-num % _ROWS, features.shape[-1])])
-            hidden = F.linear(rows, self.first.weight.bfloat16())[:num].float()
+            rows = torch.cat([video[real].bfloat16() for video, real in zip(features, mask, strict=True)])
+            hidden = F.linear(rows, self.first.weight.bfloat16()).float()
         else:
             hidden = self.first(real_rows(features, mask))
         logits: Tensor = self.second(torch.tanh(hidden))
