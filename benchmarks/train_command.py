@@ -24,6 +24,7 @@ set_environment()
 
 import torch  # noqa: E402
 
+from tsrnet.models.snippets import bfloat16_products  # noqa: E402
 from tsrnet.pipeline.config import RunConfig  # noqa: E402
 from tsrnet.pipeline.data import prepare_data  # noqa: E402
 from tsrnet.pipeline.train_stages import build_module, stages_of  # noqa: E402
@@ -53,9 +54,8 @@ def main() -> None:
 
     print(f"| {torch.get_num_threads()} threads of {os.cpu_count()} cores | ms | ms of processors | GB |")
     print("|---|---|---|---|")
-    torch.set_float32_matmul_precision("medium" if config.trainer.precision == "auto" else "highest")
-    report("a step", step, iter(spec.data.train_dataloader()), STEPS)
-    torch.set_float32_matmul_precision("highest")
+    with bfloat16_products(config.trainer.precision == "auto"):
+        report("a step", step, iter(spec.data.train_dataloader()), STEPS)
     module.eval()
     report("a test video", predict, iter(spec.data.test_dataloader()), VIDEOS)
 

@@ -17,6 +17,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from tsrnet.datasets.batch import Sample, TrainingBatch
+from tsrnet.models.snippets import bfloat16_products
 from tsrnet.training.module import TSRNetModule
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -88,8 +89,8 @@ def training_step_s(
     sizes = {"num_features": num_features, "classes": tuple(f"class {k}" for k in range(classes))}
     module = TSRNetModule(**sizes, teacher=TSRNetModule(**sizes, losses=None), alpha=30.0)
     automatic = precision == "auto"  # as `tsrnet.training.fit` does on a CPU
-    torch.set_float32_matmul_precision("medium" if automatic else "highest")
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+    products = bfloat16_products(automatic and DEVICE == "cpu")
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), products:
         warnings.simplefilter("ignore")
         file = Path(folder) / "step"
         trainer = pl.Trainer(

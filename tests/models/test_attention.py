@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
@@ -13,7 +11,6 @@ from tsrnet.models.attention import (
     SelfAttention,
     attend,
     attention_weights,
-    bfloat16_products,
 )
 
 LENGTHS = (7, 1, 4)
@@ -76,35 +73,6 @@ def test_masked_logits_receive_no_gradient() -> None:
     assert logits.grad is not None
     assert (logits.grad[~mask] == 0).all()
     assert (logits.grad[0, : LENGTHS[0]] != 0).all()
-
-
-@pytest.fixture
-def medium_precision() -> Iterator[None]:
-    torch.set_float32_matmul_precision("medium")
-    yield
-    torch.set_float32_matmul_precision("highest")
-
-
-def test_products_in_bfloat16_are_those_of_rounded_factors(medium_precision: None) -> None:
-    """In training only, and masked snippets change nothing there either."""
-    features, mask = (part.float() if part.is_floating_point() else part for part in padded_batch(5))
-    if not bfloat16_products(features):
-        pytest.skip("this processor has no bfloat16")
-    torch.manual_seed(0)
-    attention = SelfAttention(5, size=4, hops=1)
-    weights = attention.first.weight.detach()
-    rounded = features[mask].bfloat16().double() @ weights.bfloat16().double().T
-    expected = rounded.bfloat16().float().tanh() @ attention.second.weight.detach().T
-    torch.testing.assert_close(
-        attention.train()(features, mask)[mask].detach(), expected, rtol=1e-2, atol=1e-3
-    )
-    attention.train()(features, mask).sum().backward()
-    gradient = attention.first.weight.grad
-    attention.zero_grad()
-    attention.train()(features.masked_fill(~mask.unsqueeze(-1), 7.0), mask).sum().backward()
-    assert torch.equal(gradient, attention.first.weight.grad)
-    exact = (features[mask] @ weights.T).tanh() @ attention.second.weight.detach().T
-    torch.testing.assert_close(attention.eval()(features, mask)[mask].detach(), exact, rtol=1e-5, atol=1e-6)
 
 
 def test_equal_logits_make_eq_1_the_mean_over_valid_snippets() -> None:

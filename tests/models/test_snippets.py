@@ -5,8 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
-from tsrnet.models.snippets import TemporalConvolution, padded, per_snippet, top_k_mean
+from tsrnet.models.snippets import (
+    SnippetLinear,
+    TemporalConvolution,
+    bfloat16_products,
+    padded,
+    per_snippet,
+    top_k_mean,
+)
 
 LENGTHS = (9, 1, 4, 8)
 MASK = torch.arange(9) < torch.tensor(LENGTHS)[:, None]
@@ -70,3 +79,61 @@ def test_a_convolution_sees_each_video_alone(kernel: int) -> None:
         )
         torch.testing.assert_close(outputs[row, :length], alone.T, rtol=1e-12, atol=1e-12)
     assert not outputs[~MASK].any()
+
+
+@pytest.fixture
+def bfloat16_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The numbers of rows of products in bfloat16, as on a processor that has it."""
+    linear, sizes = F.linear, []
+
+    def noted(rows: Tensor, *rest: Tensor | None) -> Tensor:
+        if rows.dtype == torch.bfloat16:
+            sizes.append(len(rows))
+        return linear(rows, *rest)
+
+    monkeypatch.setattr(F, "linear", noted)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    return sizes
+
+
+def test_a_product_in_bfloat16_is_that_of_rounded_factors(bfloat16_sizes: list[int]) -> None:
+    torch.manual_seed(0)
+    layer, rows = SnippetLinear(5, 4), torch.randn(1500, 5)
+    exact, bias = layer(rows), layer.bias.detach()
+    exact.sum().backward()
+    gradients = [part.grad.clone() for part in layer.parameters()]
+    layer.zero_grad()
+    with bfloat16_products():
+        outputs = layer(rows)
+    outputs.sum().backward()
+    expected = rows.bfloat16().double() @ layer.weight.detach().bfloat16().double().T + bias
+    torch.testing.assert_close(outputs.detach(), expected.float(), rtol=1e-2, atol=1e-2)
+    assert outputs.dtype == torch.float32
+    assert not torch.equal(outputs, exact)
+    for part, gradient in zip(layer.parameters(), gradients, strict=True):
+        torch.testing.assert_close(part.grad, gradient, rtol=1e-2, atol=0.2)
+
+
+def test_bfloat16_is_for_large_products_of_training_only(bfloat16_sizes: list[int]) -> None:
+    layer, rows = SnippetLinear(5, 4), torch.randn(1500, 5)
+    layer(rows)
+    with bfloat16_products(allowed=False):
+        layer(rows)
+    with bfloat16_products():
+        layer(rows[:1000])
+        layer.double()(rows.double())
+        layer.float()
+        with torch.no_grad():
+            layer(rows)
+    assert bfloat16_sizes == []
+
+
+def test_products_in_bfloat16_have_few_sizes(bfloat16_sizes: list[int]) -> None:
+    """The library behind torch keeps a compiled product for each size, so memory would grow."""
+    linear, convolution = SnippetLinear(5, 4), TemporalConvolution(5, 4, kernel=3)
+    with bfloat16_products():
+        for length in range(1100, 2000, 50):
+            mask = torch.ones(1, length, dtype=torch.bool)
+            assert linear(torch.randn(length, 5)).shape == (length, 4)
+            assert convolution(torch.randn(length, 5), mask).shape == (length, 4)
+    assert set(bfloat16_sizes) == {2048}

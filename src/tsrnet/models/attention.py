@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from tsrnet.models.snippets import real_rows
+from tsrnet.models.snippets import SnippetLinear, real_rows
 
 
 def attention_weights(logits: Tensor, mask: Tensor) -> Tensor:
@@ -40,31 +39,18 @@ def attend(features: Tensor, weights: Tensor) -> Tensor:
     return torch.einsum("btd,btk->bkd", features, weights)
 
 
-def bfloat16_products(features: Tensor) -> bool:
-    """Return whether float32 features may be multiplied in bfloat16, which takes half of the time.
-
-    This needs a CPU with bfloat16 instructions, and `torch.set_float32_matmul_precision("medium")`.
-    """
-    allowed = torch.get_float32_matmul_precision() == "medium" and features.dtype == torch.float32
-    return allowed and features.device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
-
-
 class SelfAttention(nn.Module):
     """Logits w2 tanh(W1 X) of eq. (1); W1 is (b x d), w2 (hops x b), no biases as in the paper."""
 
     def __init__(self, num_features: int, *, size: int, hops: int) -> None:
         super().__init__()
-        self.first = nn.Linear(num_features, size, bias=False)
+        self.first = SnippetLinear(num_features, size, bias=False)
         self.second = nn.Linear(size, hops, bias=False)
 
     def forward(self, features: Tensor, mask: Tensor) -> Tensor:
         """(batch, time, d) -> (batch, time, hops), 0 where masked."""
         # Only for real snippets: about half of a batch of videos is padding.
-        if self.training and bfloat16_products(features):
-            rows = torch.cat([video[real].bfloat16() for video, real in zip(features, mask, strict=True)])
-            hidden = F.linear(rows, self.first.weight.bfloat16()).float()
-        else:
-            hidden = self.first(real_rows(features, mask))
+        hidden = self.first(real_rows(features, mask))
         logits: Tensor = self.second(torch.tanh(hidden))
         return logits.new_zeros(*mask.shape, logits.shape[-1]).masked_scatter(mask.unsqueeze(-1), logits)
 

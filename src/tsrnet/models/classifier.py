@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tsrnet.core.errors import UserError
+from tsrnet.models.snippets import SnippetLinear
 
 
 class Classifier(nn.Module):
@@ -15,7 +16,7 @@ class Classifier(nn.Module):
 
     def __init__(self, num_inputs: int, *, size: int, num_classes: int, dropout: float) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(num_inputs, size)
+        self.fc1 = SnippetLinear(num_inputs, size)
         self.dropout = nn.Dropout(dropout)
         self.fc2 = nn.Linear(size, num_classes)
 

@@ -36,7 +36,7 @@ from torch import Tensor, nn
 from tsrnet.core.errors import UserError
 from tsrnet.core.settings import KNOWN_KEYS, Count, NonNegative, ShareBelowOne
 from tsrnet.losses.classification import softmax_cross_entropy
-from tsrnet.models.snippets import TemporalConvolution, padded, real_rows, top_k_mean
+from tsrnet.models.snippets import SnippetLinear, TemporalConvolution, padded, real_rows, top_k_mean
 from tsrnet.models.video_model import SnippetPredictions, VideoModel
 from tsrnet.models.wtalc import co_activity_similarity
 
@@ -119,7 +119,7 @@ class CO2Net(VideoModel):
         self.settings = settings
         size = settings.hidden_size
         self.rgb, self.flow = (CrossModal(num_features // 2, settings) for _ in range(2))
-        self.fusion = nn.Linear(num_features, num_features)
+        self.fusion = SnippetLinear(num_features, num_features)
         self.hidden = TemporalConvolution(num_features, size, kernel=3)
         self.classifier = nn.Linear(size, num_classes + 1)
         self.dropout = nn.Dropout(settings.dropout)

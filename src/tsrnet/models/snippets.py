@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Annotated
 
 import torch
@@ -21,6 +23,43 @@ def _odd(size: int) -> int:
 
 Kernel = Annotated[int, Field(ge=1, description="an odd number >= 1"), AfterValidator(_odd), NotBool]
 """Snippets that a convolution over time sees."""
+
+
+_BFLOAT16 = ContextVar("bfloat16_products", default=False)
+_ROWS = 1024
+
+
+@contextmanager
+def bfloat16_products(allowed: bool = True) -> Iterator[None]:
+    """Let training steps use bfloat16 for large products of snippets, on a CPU with instructions for it."""
+    before = _BFLOAT16.set(allowed and torch.cpu._is_avx512_bf16_supported())
+    try:
+        yield
+    finally:
+        _BFLOAT16.reset(before)
+
+
+def product(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`F.linear` for the snippets of a batch, (n, inputs) -> (n, outputs).
+
+    Within `bfloat16_products()`, a training step computes it in bfloat16, in less than half of the time. The
+    result is float32.
+    """
+    num = len(rows)
+    if not (_BFLOAT16.get() and torch.is_grad_enabled() and rows.dtype == torch.float32 and num >= _ROWS):
+        return F.linear(rows, weight, bias)
+    # oneDNN compiles and keeps a product for each number of rows. With one for each batch, memory would grow.
+    padding = rows.new_zeros(-num % _ROWS, rows.shape[1], dtype=torch.bfloat16)
+    outputs = F.linear(torch.cat([rows.bfloat16(), padding]), weight.bfloat16())[:num].float()
+    return outputs if bias is None else outputs + bias
+
+
+class SnippetLinear(nn.Linear):
+    """`nn.Linear` with `product`."""
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """(n, inputs) -> (n, outputs)."""
+        return product(rows, self.weight, self.bias)
 
 
 def per_snippet(layer: Callable[[Tensor], Tensor], features: Tensor, mask: Tensor) -> Tensor:
@@ -112,7 +151,7 @@ class TemporalConvolution(nn.Module):
         places = (starts.unsqueeze(1) + torch.arange(mask.shape[1], device=mask.device))[mask]
         size = int(lengths.sum())
         line = rows.new_zeros(size + half, rows.shape[-1]).index_copy(0, places + half, rows)
-        outputs = torch.stack([line[k : k + size - half] @ part.T for k, part in enumerate(kernel)]).sum(
-            dim=0
-        )
+        outputs = torch.stack(
+            [product(line[k : k + size - half], part) for k, part in enumerate(kernel)]
+        ).sum(dim=0)
         return outputs.index_select(0, places) + bias

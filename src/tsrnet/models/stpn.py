@@ -27,7 +27,7 @@ from tsrnet.core.settings import KNOWN_KEYS, Count, NonNegative
 from tsrnet.losses.attention import l1
 from tsrnet.losses.classification import binary_cross_entropy
 from tsrnet.models.attention import attend
-from tsrnet.models.snippets import per_snippet
+from tsrnet.models.snippets import SnippetLinear, per_snippet
 from tsrnet.models.video_model import SnippetPredictions, VideoModel
 
 
@@ -63,7 +63,9 @@ class STPN(VideoModel):
         super().__init__()
         self.settings = settings
         self.attention = nn.Sequential(
-            nn.Linear(num_features, settings.attention_size), nn.ReLU(), nn.Linear(settings.attention_size, 1)
+            SnippetLinear(num_features, settings.attention_size),
+            nn.ReLU(),
+            nn.Linear(settings.attention_size, 1),
         )
         self.classifier = nn.Linear(num_features, num_classes)
 

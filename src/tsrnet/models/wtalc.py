@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from tsrnet.core.settings import KNOWN_KEYS, Count, NonNegative, Share, ShareBelowOne
 from tsrnet.losses.classification import softmax_cross_entropy
 from tsrnet.models.attention import attend, attention_weights
-from tsrnet.models.snippets import per_snippet, top_k_mean
+from tsrnet.models.snippets import SnippetLinear, per_snippet, top_k_mean
 from tsrnet.models.video_model import SnippetPredictions, VideoModel
 
 
@@ -65,7 +65,7 @@ class WTALC(VideoModel):
         super().__init__()
         self.settings = settings
         size = settings.hidden_size or num_features
-        first, last = nn.Linear(num_features, size), nn.Linear(size, num_classes)
+        first, last = SnippetLinear(num_features, size), nn.Linear(size, num_classes)
         self.hidden = nn.Sequential(first, nn.ReLU(), nn.Dropout(settings.dropout))
         self.classifier = last
         for layer in (first, last):

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Literal
 
 import pytorch_lightning as pl
-import torch
 import torch.distributed as dist
 from pydantic.dataclasses import dataclass
 from pytorch_lightning.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
@@ -24,6 +23,7 @@ from tsrnet.core.identity import no_effect
 from tsrnet.core.settings import KNOWN_KEYS, Count, Positive
 from tsrnet.datasets.datamodule import VideoDataModule
 from tsrnet.evaluation.predictions import PredictionStore, PredictionWriter
+from tsrnet.models.snippets import bfloat16_products
 from tsrnet.training.callbacks import KeepSignal, SpeedMonitor, StepProgress, VideoProgress
 from tsrnet.training.checkpoints import LAST, WholeCheckpoints, last_checkpoint
 from tsrnet.training.module import TSRNetModule
@@ -36,8 +36,8 @@ class TrainerSettings:
     """What Lightning's Trainer is given.
 
     `devices`: -1 for all. `gradient_clip`: norm that gradients are clipped to. `accumulate`: batches of
-    an optimiser step. `checkpoint_every`: steps. `precision`: "auto" is 32-true, with the largest product of
-    a training step in bfloat16 on a CPU that has instructions for it.
+    an optimiser step. `checkpoint_every`: steps. `precision`: "auto" is 32-true; on a CPU that has
+    instructions for bfloat16, training steps use it for large products of snippets.
     """
 
     accelerator: str = no_effect("auto")
@@ -107,7 +107,7 @@ def fit(
             ],
         )
         on_cpu = trainer.strategy.root_device.type == "cpu"
-        with _bfloat16_products(on_cpu and settings.precision == "auto"):
+        with bfloat16_products(on_cpu and settings.precision == "auto"):
             trainer.fit(module, datamodule=data, ckpt_path=last_checkpoint(folder), weights_only=True)
     trainer.strategy.barrier()
 
@@ -157,17 +157,6 @@ def _trainer(
         enable_checkpointing=max_steps > 0,
         default_root_dir=folder,
     )
-
-
-@contextmanager
-def _bfloat16_products(allowed: bool) -> Iterator[None]:
-    """Allow bfloat16 in training, see `tsrnet.models.attention`; predictions are in float32."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("medium" if allowed else before)
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
 
 
 @contextmanager
