@@ -127,13 +127,13 @@ def extraction(sizes: Sizes, videos: Sequence[VideoFile], root: Path) -> Iterato
 
 def training(sizes: Sizes) -> Iterator[Row]:
     import torch
-    from train_step import training_step_s
+    from train_step import training_step
 
     shape = (sizes.videos, sizes.snippets, sizes.num_features, sizes.classes)
     step_s = {}
     precisions = ("32-true", "bf16-mixed")
     for precision in precisions:
-        step_s[precision] = training_step_s(shape, precision, steps=sizes.steps)
+        step_s[precision], _ = training_step(shape, precision, steps=sizes.steps)
         yield (
             f"training step, {sizes.videos} x {sizes.snippets} x {sizes.num_features}, {precision}",
             f"{1e3 * step_s[precision]:.1f} ms",
@@ -141,7 +141,7 @@ def training(sizes: Sizes) -> Iterator[Row]:
             measured_memory(),
         )
     for devices in range(2, torch.cuda.device_count() + 1):
-        seconds = training_step_s(shape, precisions[-1], steps=sizes.steps, devices=devices)
+        seconds, _ = training_step(shape, precisions[-1], steps=sizes.steps, devices=devices)
         ratio = step_s[precisions[-1]] / seconds
         yield (
             f"the same batch, shared by {devices} GPUs",

@@ -1,14 +1,17 @@
-"""A training step of TSRNet with transfer, on a batch that stays in memory.
+"""A training step, on features that stay in memory. TSRNet and TSRNet+ have transfer.
 
 python benchmarks/train_step.py [--videos 16] [--snippets 700] [--features 2048] [--precision 32-true auto]
+python benchmarks/train_step.py --model tsrnet_plus    also stpn, wtalc, basnet, untrimmednet
 """
 
 from __future__ import annotations
 
 import argparse
+import resource
 import tempfile
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,23 +34,28 @@ def main() -> None:
     parser.add_argument("--features", type=int, default=2048)
     parser.add_argument("--classes", type=int, default=200)
     parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--model", default="tsrnet")
     parser.add_argument("--precision", nargs="*", default=["32-true", "auto", "bf16-mixed"])
     given = parser.parse_args()
     shape = (given.videos, given.snippets, given.features, given.classes)
-    print(f"| {DEVICE}, {torch.get_num_threads()} threads | ms a step | ratio |\n|---|---|---|")
+    print(f"{given.model} on {DEVICE}, {torch.get_num_threads()} threads")
+    print("| | ms a step | ratio | growth of memory, MB a step |\n|---|---|---|---|")
     first = None
     for precision in given.precision:
-        seconds = training_step_s(shape, precision, steps=given.steps)
+        seconds, growth = training_step(shape, precision, steps=given.steps, model=given.model)
         first = first or seconds
-        print(f"| {precision} | {1e3 * seconds:.1f} | {first / seconds:.2f} |", flush=True)
+        print(f"| {precision} | {1e3 * seconds:.1f} | {first / seconds:.2f} | {growth:.1f} |", flush=True)
 
 
 class _Repeated(Dataset[TrainingBatch]):
-    """The same batch, again and again; stored as float16, as most features are."""
+    """The same videos, again and again, with other lengths in each step, at least a half of `snippets`.
+
+    Stored as float16, as most features are.
+    """
 
     def __init__(self, shape: tuple[int, int, int, int], steps: int) -> None:
         videos, snippets, num_features, classes = shape
-        generator = torch.Generator().manual_seed(0)
+        self.generator = generator = torch.Generator().manual_seed(0)
 
         def sample(name: str, length: int, label: int) -> Sample:
             rows = torch.randn(length, num_features, generator=generator).half()
@@ -60,34 +68,47 @@ class _Repeated(Dataset[TrainingBatch]):
         return self.steps
 
     def __getitem__(self, index: int) -> TrainingBatch:
-        return self.batch
+        videos = self.batch.videos
+        num, most = videos.mask.shape
+        lengths = torch.randint(most // 2, most + 1, (num, 1), generator=self.generator)
+        return replace(self.batch, videos=replace(videos, mask=torch.arange(most) < lengths))
 
 
 class _Clock(pl.Callback):
-    """Writes the seconds of a step, without the first third of the steps, into a file."""
+    """Writes the seconds of a step and the growth of memory in MB into a file, without the first third."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
         self.times: list[float] = []
+        self.memory: list[int] = []
 
     def on_train_batch_end(self, *_: Any) -> None:
         if DEVICE == "cuda":
             torch.cuda.synchronize()
         self.times.append(time.perf_counter())
+        self.memory.append(int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize())
 
     def on_train_end(self, trainer: pl.Trainer, *_: Any) -> None:
         if trainer.is_global_zero:
-            kept = self.times[len(self.times) // 3 :]
-            self.file.write_text(str((kept[-1] - kept[0]) / (len(kept) - 1)))
+            first, steps = len(self.times) // 3, len(self.times) - 1 - len(self.times) // 3
+            growth = (self.memory[-1] - self.memory[first]) / 1e6
+            self.file.write_text(f"{(self.times[-1] - self.times[first]) / steps} {growth / steps}")
 
 
-def training_step_s(
-    shape: tuple[int, int, int, int], precision: Any, *, steps: int, devices: int = 1
-) -> float:
-    """Seconds of a step on a batch of (videos, snippets, features, classes), shared by so many devices."""
+def training_step(
+    shape: tuple[int, int, int, int],
+    precision: Any,
+    *,
+    steps: int,
+    devices: int = 1,
+    model: str = "tsrnet",
+) -> tuple[float, float]:
+    """Seconds of a step on (videos, snippets, features, classes), and growth of memory in MB."""
     videos, snippets, num_features, classes = shape
     sizes = {"num_features": num_features, "classes": tuple(f"class {k}" for k in range(classes))}
-    module = TSRNetModule(**sizes, teacher=TSRNetModule(**sizes, losses=None), alpha=30.0)
+    transfers = model.startswith("tsrnet")
+    teacher = TSRNetModule(**sizes, model=model, losses=None) if transfers else None
+    module = TSRNetModule(**sizes, model=model, teacher=teacher, alpha=30.0)
     automatic = precision == "auto"  # as `tsrnet.training.fit` does on a CPU
     products = bfloat16_products(automatic and DEVICE == "cpu")
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), products:
@@ -108,7 +129,8 @@ def training_step_s(
         )
         batches = _Repeated((max(1, videos // devices), snippets, num_features, classes), steps)
         trainer.fit(module, DataLoader(batches, batch_size=None))
-        return float(file.read_text())
+        seconds, growth = map(float, file.read_text().split())
+        return seconds, growth
 
 
 if __name__ == "__main__":
