@@ -136,4 +136,6 @@ def test_products_in_bfloat16_have_few_sizes(bfloat16_sizes: list[int]) -> None:
             mask = torch.ones(1, length, dtype=torch.bool)
             assert linear(torch.randn(length, 5)).shape == (length, 4)
             assert convolution(torch.randn(length, 5), mask).shape == (length, 4)
-    assert set(bfloat16_sizes) == {2048}
+    assert bfloat16_sizes == [2048] * 18 * (
+        1 + 3
+    )  # the convolution has a product for each place of its kernel
